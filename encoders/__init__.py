@@ -1,0 +1,1 @@
+"""Encoders: from raw counts to cell codes, embeddings and attention."""

@@ -1,0 +1,1 @@
+"""The knowledge graph: schema, tables, graph attention, stores and queries."""

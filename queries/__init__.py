@@ -1,0 +1,1 @@
+"""Cypher query files, one per question, same text for every store."""

@@ -1,0 +1,17 @@
+"""Fixtures shared by all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data sets: SCYPHER_TEST_DATA, else `../shared/data` beside the checkout."""
+    folder = Path(os.environ.get("SCYPHER_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (folder / "blood_pbmc3k.h5ad").exists():
+        pytest.skip(f"no test data in {folder}; set SCYPHER_TEST_DATA to a folder that has them")
+    return folder
