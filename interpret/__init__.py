@@ -1,1 +1,16 @@
-"""Evidence and answers."""
+"""Evidence and answers: markers, modules, enrichment, the main job and the report."""
+
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from .pipeline import BuildResult, Options
+    from .verbs import build
+
+__all__ = ["BuildResult", "Options", "build"]
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={"pipeline": ["BuildResult", "Options"], "verbs": ["build"]},
+)

@@ -284,9 +284,7 @@ def _last(frame: pd.DataFrame, identity: list[str]) -> pd.DataFrame:
     return frame.drop_duplicates(identity, keep="last").reset_index(drop=True)
 
 
-def _positions(
-    frame: pd.DataFrame, key: EdgeKey, nodes: dict[str, pd.DataFrame]
-) -> pd.DataFrame:
+def _positions(frame: pd.DataFrame, key: EdgeKey, nodes: dict[str, pd.DataFrame]) -> pd.DataFrame:
     ends = {
         column: pd.Index(nodes[label]["key"]).get_indexer(frame[column])
         for column, label in (("source", key[0]), ("target", key[2]))

@@ -1,0 +1,109 @@
+"""Commands of the main job: build a graph, write its report, see it on demo data."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..encoders.console import Steps, say
+from ..encoders.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    app.command()(demo)
+    app.command()(build)
+    app.command()(report)
+
+
+def build(
+    data: Annotated[
+        list[Path], typer.Argument(metavar="IN.h5ad…", help="Cells with raw counts or encoded.")
+    ],
+    graph: Annotated[str, typer.Option(metavar="GRAPH", help="Path or address of the graph.")],
+    *,
+    encoder: Annotated[
+        str, typer.Option(metavar="NAME|DIR", help="Encoder, or folder with its weights.")
+    ] = "cellvq",
+    layer: Annotated[
+        str | None, typer.Option(help="Layer with raw counts, or 'raw'; X when not given.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option(help="Column with cell types; 'cell_type' if there is one.")
+    ] = None,
+    donor: Annotated[
+        str | None, typer.Option(help="Column with donors; 'donor' if there is one.")
+    ] = None,
+    batch: Annotated[
+        str | None, typer.Option(help="Column with batches; 'batch' if there is one.")
+    ] = None,
+    condition: Annotated[
+        str | None, typer.Option(help="Column with conditions; 'condition' if there is one.")
+    ] = None,
+    gene_sets: Annotated[
+        list[Path] | None,
+        typer.Option("--gene-sets", metavar="FILE.gmt", help="Gene sets; may be repeated."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Key of the data set; the file name by default.")
+    ] = None,
+    adapt: Annotated[bool, typer.Option(help="Fit the encoder briefly to these cells.")] = True,
+    seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
+) -> None:
+    """Build a graph with evidence from cells, or add them to one."""
+    from .pipeline import Options, build
+
+    if name is not None and len(data) > 1:
+        message = f"--name {name} was given with {len(data)} files; name one file at a time."
+        raise InputError(message)
+    options = Options(
+        encoder=encoder,
+        layer=layer,
+        columns={"cell_type": label, "donor": donor, "batch": batch, "condition": condition},
+        gene_sets=tuple(gene_sets or ()),
+        adapt=adapt,
+        seed=seed,
+    )
+    for path in data:
+        with Steps() as steps:
+            result = build(path, graph=graph, name=name, options=options, progress=steps)
+        for note in result.notes:
+            say(note)
+        done = "written to" if result.written.changed else "nothing to change in"
+        say(f"{result.dataset}: {done} {graph}")
+
+
+def report(
+    graph: Annotated[str, typer.Option(metavar="GRAPH", help="Path or address of the graph.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.html", help="File to write.")],
+    *,
+    dataset: Annotated[
+        str | None, typer.Option(help="Data set to report on, if there are several.")
+    ] = None,
+) -> None:
+    """Write the report of a graph as one HTML file that opens offline."""
+    from ..kg.stores import open_store
+    from .report import write_report
+
+    with open_store(graph) as store:
+        write_report(store, out, dataset=dataset)
+    say(f"report: {out}")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for graph and report.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Build and report the demo: 700 blood cells that come with scanpy."""
+    from .demo import run_demo
+
+    with Steps() as steps:
+        made = run_demo(out, steps)
+    for note in made.notes:
+        say(note)
+    typer.echo(f"graph:  {made.graph}")
+    typer.echo(f"report: {made.report}")
+    typer.echo("try:")
+    for command in made.commands:
+        typer.echo(f"  {command}")

@@ -1,0 +1,339 @@
+"""Graph attention: how much each cell draws on each of its genes and annotations.
+
+A network of GATv2 convolutions passes messages from genes, cell codes and metadata values to cells.
+It is trained on what the graph itself hides, and its last layer gives the weights.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.sparse import csr_matrix
+
+from ..encoders.base import Progress
+from ..encoders.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Floats = npt.NDArray[np.float32]
+Integers = npt.NDArray[np.integer[Any]]
+
+_CHUNK = 4096
+
+
+@dataclass(frozen=True)
+class GraphAttentionConfig:
+    """Size of the network and course of its training.
+
+    Parameters
+    ----------
+    hidden, heads, layers
+        Width of all node states, attention heads (a divisor of ``hidden``), rounds of messages.
+    dropout
+        Share of the message entries that are dropped while training, [0, 1).
+    epochs, patience
+        Passes over all cells at most; passes without a better held-out AUROC before stopping.
+    batch_cells
+        Cells of a training step. Memory grows with it, not with the number of cells.
+    learning_rate, weight_decay
+        Of AdamW (Loshchilov and Hutter 2019).
+    hide
+        Share of the gene edges of a batch that is hidden and predicted, (0, 1).
+    held_out, held_out_cells
+        Share of the gene edges of ``held_out_cells`` random cells that training never sees, used
+        to choose the epoch.
+    existence_weight, code_weight, metadata_weight
+        Weights of the three goals: hidden gene edges (existence and value), cell code, metadata.
+    threads
+        Threads of torch. Another number gives other last digits; one is as fast as two where other
+        work shares the cores, more pay on idle cores.
+    """
+
+    hidden: int = 64
+    heads: int = 4
+    layers: int = 2
+    dropout: float = 0.1
+    epochs: int = 10
+    patience: int = 3
+    batch_cells: int = 128
+    learning_rate: float = 1e-2
+    weight_decay: float = 1e-4
+    hide: float = 0.15
+    held_out: float = 0.05
+    held_out_cells: int = 1024
+    existence_weight: float = 1.0
+    code_weight: float = 0.5
+    metadata_weight: float = 0.25
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        counts = ("hidden", "heads", "layers", "epochs", "patience", "batch_cells")
+        for name in (*counts, "held_out_cells", "threads"):
+            if getattr(self, name) < 1:
+                problem = f"{name} = {getattr(self, name)}; expected at least 1; raise it"
+                raise InputError(problem)
+        if self.hidden % self.heads:
+            problem = (
+                f"hidden = {self.hidden} with heads = {self.heads}; expected a multiple of heads; "
+                f"use hidden = {self.heads * max(1, self.hidden // self.heads)}"
+            )
+            raise InputError(problem)
+        for name in ("hide", "held_out"):
+            if not 0 < getattr(self, name) < 1:
+                problem = f"{name} = {getattr(self, name)}; expected a share in (0, 1); change it"
+                raise InputError(problem)
+        if not 0 <= self.dropout < 1:
+            problem = f"dropout = {self.dropout}; expected a share in [0, 1); change it"
+            raise InputError(problem)
+
+
+@dataclass(frozen=True)
+class GraphAttention:
+    """Attention of cells in the graph, with what training reached.
+
+    Parameters
+    ----------
+    genes
+        (n_cells, n_genes), the entries of the given tokens in their order. An entry is the mean
+        over heads of the last layer's attention, which sums to 1 over the genes of a cell, times
+        the number of genes of the cell: 1 is uniform, the range is (0, n tokens of the cell].
+    metadata
+        Field -> (n_cells,) attention of the cell to its value of the field times the number of its
+        known fields; 1 is uniform, ``NaN`` where the field is unknown. With one known field it is 1
+        whatever was learned. (A cell has one code, of which the attention is always 1: not kept.)
+    embedding
+        (n_cells, hidden) state of the cells after the last layer, no unit.
+    history
+        One row per epoch: ``epoch`` from 1; training losses ``loss`` (weighted sum), ``existence``
+        (nats per pair), ``value`` (squared log1p counts per 10,000), ``code`` and ``metadata``
+        (nats per cell, ``NaN`` when there is nothing to predict); ``auroc`` of held-out gene edges
+        against degree-matched genes absent from the cell, ``auroc_popularity`` of the same pairs
+        by (cells with the gene x genes of the cell), both ``NaN`` without such pairs; ``kept``
+        marks the epoch whose weights were used. A network that learned nothing of the cells has an
+        ``auroc`` no higher than ``auroc_popularity``.
+    """
+
+    genes: csr_matrix
+    metadata: dict[str, Floats]
+    embedding: Floats
+    history: pd.DataFrame
+
+
+def top_tokens(
+    expression: csr_matrix,
+    *,
+    n_tokens: int,
+    gene_mean: npt.NDArray[np.floating[Any]],
+    gene_sd: npt.NDArray[np.floating[Any]],
+    sd_floor: float = 1.0,
+) -> csr_matrix:
+    """Keep for every cell its genes of highest z-score.
+
+    ``z = (value - gene_mean) / max(gene_sd, sd_floor)``, over the positive entries of the cell.
+    Ties go to the lower gene index; a cell with fewer expressed genes keeps them all.
+
+    Parameters
+    ----------
+    expression
+        (n_cells, n_genes), log1p of counts per 10,000.
+    n_tokens
+        Genes to keep per cell, at least 1.
+    gene_mean, gene_sd
+        (n_genes,), over all cells of the data set, zeros among them.
+    sd_floor
+        Least standard deviation, in units of ``expression``. The z of a gene seen in a share f of
+        the cells is near ``f ** -0.5``, so that with a low floor single chance counts of rare genes
+        outrank every marker.
+
+    Returns
+    -------
+    csr_matrix
+        float32 (n_cells, n_genes), columns of a row in order.
+
+    Raises
+    ------
+    InputError
+        If ``n_tokens`` or ``sd_floor`` is not positive, or shapes do not fit.
+    """
+    n_genes = expression.shape[1]
+    if n_tokens < 1 or sd_floor <= 0:
+        problem = f"n_tokens = {n_tokens}, sd_floor = {sd_floor}; expected both above 0; raise them"
+        raise InputError(problem)
+    for name, array in (("gene_mean", gene_mean), ("gene_sd", gene_sd)):
+        _check_shape(name, array, (n_genes,))
+    scale = np.maximum(gene_sd, sd_floor)
+    chunks = [
+        _top_of_rows(expression[start : start + _CHUNK], n_tokens, gene_mean, scale)
+        for start in range(0, expression.shape[0], _CHUNK)
+    ]
+    lengths = np.concatenate([[0], *(length for length, _, _ in chunks)])
+    columns = np.concatenate([np.zeros(0, np.int32), *(column for _, column, _ in chunks)])
+    values = np.concatenate([np.zeros(0, np.float32), *(value for _, _, value in chunks)])
+    return csr_matrix((values, columns, np.cumsum(lengths)), shape=expression.shape)
+
+
+def _top_of_rows(
+    rows: csr_matrix, n_tokens: int, mean: npt.NDArray[Any], scale: npt.NDArray[Any]
+) -> tuple[Integers, Integers, Floats]:
+    """Return length per row, columns and values of the kept entries."""
+    rows = rows.copy()
+    rows.eliminate_zeros()
+    rows.sort_indices()
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    score = (rows.data - mean[rows.indices]) / scale[rows.indices]
+    # lexsort is stable, so that equal scores stay in order of gene.
+    order = np.lexsort((-score, row))
+    place = np.arange(len(order)) - rows.indptr[row]
+    kept = np.zeros(len(order), dtype=bool)
+    kept[order[place < n_tokens]] = True
+    lengths = np.bincount(row[kept], minlength=rows.shape[0])
+    return lengths, rows.indices[kept], rows.data[kept].astype(np.float32)
+
+
+def attend(
+    cells: Floats,
+    *,
+    tokens: csr_matrix,
+    gene_features: Floats,
+    codes: Integers,
+    codebook: Floats,
+    metadata: dict[str, Integers],
+    generator: "np.random.Generator | torch.Generator",
+    config: GraphAttentionConfig | None = None,
+    progress: Progress | None = None,
+) -> GraphAttention:
+    """Train a heterogeneous GATv2 network on the graph and return its attention.
+
+    GATv2 (Brody, Alon and Yahav 2022) weighs the edge from source s to cell t, per head, by
+    ``softmax over s of a . LeakyReLU(W_s x_s + W_t x_t + W_e e_st)`` and sends ``W_s x_s``. Every
+    edge type (gene, code, metadata value -> cell) has its own convolution; a layer is
+    ``LayerNorm(x_t + dropout(GELU(sum over types)))``. Edges of genes carry log1p value, rank in
+    the cell and z-score over cells. Nothing is passed between cells, so that the
+    attention of a cell rests on that cell alone.
+
+    Training hides part of the gene edges of a batch and predicts their existence, against absent
+    genes drawn in proportion to their number of cells, and their value; it takes the code from a
+    random half of the cells, and one metadata field from another half, and predicts those. What is
+    predicted in a step carries no message in it.
+
+    Parameters
+    ----------
+    cells
+        (n_cells, d) embedding by the encoder.
+    tokens
+        (n_cells, n_genes) log1p counts per 10,000 of the top genes of each cell; every stored entry
+        is an edge, zeros too (see :func:`top_tokens`).
+    gene_features
+        (n_genes, e); a row of zeros for a gene the encoder does not know.
+    codes
+        (n_cells,) row of the codebook, -1 for none.
+    codebook
+        (n_codes, c).
+    metadata
+        Field -> (n_cells,) number of the value from 0, -1 for unknown. May be empty.
+    generator
+        Source of all randomness; one number is drawn from it. The same state gives the same bits on
+        the same machine with the same number of threads. No global generator is changed.
+    config
+        Size and training; the default suits thousands of cells on two cores.
+    progress
+        Called after every epoch, and after the last pass, with (done, total, what was done).
+
+    Returns
+    -------
+    GraphAttention
+        Attention, embedding and the record of training.
+
+    Raises
+    ------
+    InputError
+        If shapes do not fit, a number is not finite, or codes or values are out of range.
+    """
+    config = config or GraphAttentionConfig()
+    _check(cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata)
+    # Torch takes seconds to load: here, not with the package.
+    from .attention_model import Bipartite, train
+
+    graph = Bipartite.of(
+        cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata
+    )
+    genes, fields, embedding, history = train(
+        graph, config, _seed(generator), progress or (lambda what, done, total: None)
+    )
+    attention = csr_matrix(
+        (genes, tokens.indices.copy(), tokens.indptr.copy()), shape=tokens.shape, copy=False
+    )
+    return GraphAttention(attention, fields, embedding, pd.DataFrame(history))
+
+
+def _seed(generator: "np.random.Generator | torch.Generator") -> int:
+    if isinstance(generator, np.random.Generator):
+        return int(generator.integers(2**63 - 1))
+    import torch
+
+    return int(torch.randint(2**63 - 1, (), generator=generator))
+
+
+def _check(
+    cells: Floats,
+    tokens: csr_matrix,
+    gene_features: Floats,
+    *,
+    codes: Integers,
+    codebook: Floats,
+    metadata: dict[str, Integers],
+) -> None:
+    n_cells, n_genes = tokens.shape
+    if tokens.nnz == 0:
+        problem = (
+            f"tokens of {n_cells} cells without any entry; expected at least one gene in one cell; "
+            "check that expression is not empty"
+        )
+        raise InputError(problem)
+    for name, array, shape in (
+        ("cells", cells, (n_cells, None)),
+        ("gene_features", gene_features, (n_genes, None)),
+        ("codes", codes, (n_cells,)),
+        ("codebook", codebook, (None, None)),
+        *((f"metadata {field!r}", values, (n_cells,)) for field, values in metadata.items()),
+    ):
+        _check_shape(name, array, shape)
+    for name, array in (
+        ("cells", cells),
+        ("tokens", tokens.data),
+        ("gene_features", gene_features),
+        ("codebook", codebook),
+    ):
+        if not np.isfinite(array).all():
+            problem = f"{name} holds NaN or infinity; expected finite numbers; drop or fill these"
+            raise InputError(problem)
+    for name, values, size in (
+        ("codes", codes, len(codebook)),
+        *((f"metadata {field!r}", values, None) for field, values in metadata.items()),
+    ):
+        if not np.issubdtype(values.dtype, np.integer):
+            problem = f"{name} of dtype {values.dtype}; expected integers; convert them"
+            raise InputError(problem)
+        if values.min() < -1 or (size is not None and values.max() >= size):
+            limit = "" if size is None else f" and below {size}, the rows of the codebook"
+            problem = (
+                f"{name} from {values.min()} to {values.max()}; expected -1 for unknown, else "
+                f"numbers from 0{limit}; renumber them"
+            )
+            raise InputError(problem)
+
+
+def _check_shape(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...]) -> None:
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        expected = tuple("any" if size is None else size for size in shape)
+        problem = (
+            f"{name} of shape {array.shape}; expected {expected}; pass arrays of the same cells "
+            "and genes as the matrix"
+        )
+        raise InputError(problem)
