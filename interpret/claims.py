@@ -134,7 +134,8 @@ def _top(table: pd.DataFrame, label: str) -> list[Group]:
     chosen = table[(table["expression_q"] < 0.05) & (table["auroc"] > 0.5)]
     chosen = chosen[chosen["rank"] <= TOP_MARKERS].sort_values(["group", "rank"])
     return [
-        Group(label, int(group), rows["gene"].tolist()) for group, rows in chosen.groupby("group")
+        Group(label, int(rows["group"].iloc[0]), rows["gene"].tolist())
+        for _, rows in chosen.groupby("group")
     ]
 
 
@@ -212,8 +213,8 @@ def module_claims(
         }
     )
     groups = [
-        Group("Module", int(number), rows["gene"].tolist())
-        for number, rows in member.groupby("module")
+        Group("Module", int(rows["module"].iloc[0]), rows["gene"].tolist())
+        for _, rows in member.groupby("module")
     ]
     return claims, groups
 
@@ -270,7 +271,7 @@ def enrichment_claims(
                 rows.drop(columns=["query", "name"]).assign(
                     source=group.position,
                     target=library.name + ":" + rows["name"],
-                    genes=genes_in_both,
+                    genes=pd.Series(genes_in_both, index=rows.index),
                     n_cells=int(sizes[group.label][group.position]),
                 )
             )

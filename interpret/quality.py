@@ -50,9 +50,10 @@ def measure_quality(
     }
     if markers is not None:
         by_attention = markers["attention_rank"] <= 10
-        both = (by_attention & (markers["expression_rank"] <= 10)).groupby(markers["source"]).sum()
-        asked = by_attention.groupby(markers["source"]).sum()
-        quality["marker_overlap_at_10"] = float((both / asked.clip(lower=1)).mean())
+        both = (by_attention & (markers["expression_rank"] <= 10)).astype(float)
+        per_group = both.groupby(markers["source"]).sum()
+        asked = by_attention.astype(float).groupby(markers["source"]).sum()
+        quality["marker_overlap_at_10"] = float((per_group / asked.clip(lower=1)).mean())
     labels = parts.metadata.get("cell_type")
     if labels is not None and len(labels.labels) > 1:
         quality |= _against_labels(parts, values, labels.values, seed)

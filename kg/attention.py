@@ -240,7 +240,7 @@ def attend(
     config
         Size and training; the default suits thousands of cells on two cores.
     progress
-        Called after every epoch, and after the last pass, with (done, total, what was done).
+        Called after every epoch, and after the last pass, with (what, done, total).
 
     Returns
     -------

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
-    from .attention import Floats, GraphAttentionConfig, Integers, Progress
+    from ..encoders.base import Progress
+    from .attention import Floats, GraphAttentionConfig, Integers
 
 with warnings.catch_warnings():
     # torch 2.15 deprecates torch.jit.script, which torch-geometric calls on import

@@ -72,7 +72,7 @@ def build_graph(parts: Parts) -> Graph:
         ("Dataset", "MEASURES", "Gene"): _ends(np.zeros(n_genes), np.arange(n_genes)),
         ("Cell", "HAS_CODE", "Code"): _ends(
             np.arange(n_cells),
-            _present_codes(parts).get_indexer(parts.encoding.code),
+            _present_codes(parts).get_indexer(pd.Index(parts.encoding.code)),
             probability=parts.encoding.probability,
             entropy=parts.encoding.entropy,
             second=parts.encoding.second,

@@ -93,7 +93,7 @@ def _read(obs: pd.DataFrame, field: str, column: str) -> Metadata:
     text = obs[column].astype(object).where(obs[column].notna(), "").astype(str)
     known = ~text.str.lower().isin(UNKNOWN)
     labels = sorted(set(text[known]))
-    values = pd.Index(labels).get_indexer(text.where(known, "\0"))
+    values = pd.Index(labels).get_indexer(pd.Index(text.where(known, "\0")))
     terms = [""] * len(labels)
     term_column = f"{field}_ontology_term_id"
     if term_column in obs:

@@ -36,7 +36,7 @@ class States:
 
 
 def find_states(
-    codes: np.ndarray, graph: sparse.csr_matrix, *, seed: int, resolution: float = 1.0
+    codes: np.ndarray, graph: sparse.csr_matrix, *, seed: int, resolution: float = 0.5
 ) -> States:
     """Merge codes into states by Leiden on the neighbour graph of their cells.
 

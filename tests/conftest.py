@@ -1,9 +1,11 @@
 """Fixtures shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from neo4j_server.server import Server, running_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,3 +17,10 @@ def data_dir() -> Path:
     if not (folder / "blood_pbmc3k.h5ad").exists():
         pytest.skip(f"no test data in {folder}; set SCYPHER_TEST_DATA to a folder that has them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running Neo4j."""
+    with running_server(tmp_path_factory.mktemp("neo4j")) as server:
+        yield server

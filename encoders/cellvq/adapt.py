@@ -6,6 +6,7 @@ poorly by the corpus alone. Then codebook and decoder are trained to reconstruct
 """
 
 import copy
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,9 +149,9 @@ def adapt_codes(
         result = model.discretise(cells[torch.from_numpy(rows)], temperature(place), generator)
         loss = reconstruction(model, result.quantised, target) + code_terms(model, result)
         for group in optimiser.param_groups:
-            group["lr"] = config.learning_rate * 0.5 * (1 + np.cos(np.pi * share))
+            group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         progress("adapting the codebook", step + 1, config.steps)
     model.eval()

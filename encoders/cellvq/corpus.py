@@ -73,12 +73,12 @@ def read_corpus(folder: Path, *, min_sets: int = 3, min_cells: int = 50) -> Corp
     kept = sorted(gene for gene, n in sets.items() if n >= min_sets and cells[gene] >= min_cells)
     columns = pd.Index(kept)
     blocks, totals, batches, datasets = [], [], [], []
-    for position, (name, counts, genes, batch) in enumerate(tables):
-        target = columns.get_indexer(genes)
+    for position, (name, counts, ids_of, batch) in enumerate(tables):
+        target = columns.get_indexer(ids_of)
         known = np.flatnonzero(target >= 0)
         select = sparse.csr_matrix(
             (np.ones(len(known), np.float32), (known, target[known])),
-            shape=(len(genes), len(columns)),
+            shape=(len(ids_of), len(columns)),
         )
         blocks.append(sparse.csr_matrix(counts @ select))
         totals.append(np.asarray(counts.sum(axis=1)).ravel())
@@ -137,11 +137,14 @@ def corpus_svd(
 
     def forward(x: np.ndarray) -> np.ndarray:
         x = x.ravel()
-        return weight * (scaled @ x - (means @ x)[batch])
+        product: np.ndarray = weight * (scaled @ x - (means @ x)[batch])
+        return product
 
     def backward(y: np.ndarray) -> np.ndarray:
         y = y.ravel() * weight
-        return scaled.T @ y - means.T @ np.bincount(batch, weights=y, minlength=n_batches)
+        by_batch = np.bincount(batch, weights=y, minlength=n_batches)
+        product: np.ndarray = scaled.T @ y - means.T @ by_batch
+        return product
 
     operator = LinearOperator(scaled.shape, matvec=forward, rmatvec=backward, dtype=np.float64)
     _, strength, right = svds(operator, k=n_components, v0=rng.standard_normal(min(scaled.shape)))
@@ -162,4 +165,5 @@ def corpus_svd(
 
 def _means(scaled: sparse.csr_matrix, member: sparse.csr_matrix) -> np.ndarray:
     sizes = np.asarray(member.sum(axis=1))
-    return np.asarray((member @ scaled).todense()) / sizes
+    means: np.ndarray = np.asarray((member @ scaled).todense()) / sizes
+    return means

@@ -73,5 +73,5 @@ def assign_codes(
         entropy = -(probability * torch.log(probability.clamp_min(1e-12))).sum(dim=1)
         second = similarity.scatter(1, code[:, None], -2).argmax(dim=1)
         parts.append([item.numpy() for item in (code, second, best, entropy)])
-    code, second, best, entropy = (np.concatenate(item) for item in zip(*parts, strict=True))
-    return code, second, best, entropy
+    joined = [np.concatenate(item) for item in zip(*parts, strict=True)]
+    return joined[0], joined[1], joined[2], joined[3]

@@ -41,14 +41,11 @@ class LatentLayer(nn.Module):
         self.norm = nn.LayerNorm(config.width)
         self.attend = nn.MultiheadAttention(config.width, config.n_heads, batch_first=True)
         self.norm_hidden = nn.LayerNorm(config.width)
-        self.hidden = nn.Sequential(
-            nn.Linear(config.width, config.hidden),
-            nn.GELU(),
-            nn.Linear(config.hidden, config.width),
-        )
-        for last in (self.attend.out_proj, self.hidden[2]):
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+        last = nn.Linear(config.hidden, config.width)
+        self.hidden = nn.Sequential(nn.Linear(config.width, config.hidden), nn.GELU(), last)
+        for layer in (self.attend.out_proj, last):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, latents: Tensor, depth: Tensor, identity: Tensor) -> Tensor:
         """Update (n, n_latents, width) latents; depth tokens (n, 2, width) are only read."""

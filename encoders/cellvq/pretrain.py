@@ -13,6 +13,7 @@ arguments.
 import argparse
 import json
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,9 +162,7 @@ def pretrain(corpus_dir: Path, out: Path, config: PretrainConfig) -> None:
     steps = config.epochs * (len(train) // config.batch)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser,
-        lambda step: (
-            min(1.0, (step + 1) / config.warmup) * 0.5 * (1 + np.cos(np.pi * min(step / steps, 1)))
-        ),
+        lambda step: min(1.0, (step + 1) / config.warmup) * _cosine(min(step / steps, 1)),
     )
     out.mkdir(parents=True, exist_ok=True)
     checkpoint = out / "checkpoint.pt"
@@ -194,7 +193,7 @@ def pretrain(corpus_dir: Path, out: Path, config: PretrainConfig) -> None:
             batch = np.where(rng.random(len(cells)) < config.no_batch, 0, batch)
             value = loss(tokens, target, torch.from_numpy(batch))
             optimiser.zero_grad()
-            value.backward()
+            torch.autograd.backward(value)
             nn.utils.clip_grad_norm_(loss.parameters(), 1.0)
             optimiser.step()
             schedule.step()
@@ -221,6 +220,11 @@ def pretrain(corpus_dir: Path, out: Path, config: PretrainConfig) -> None:
     health = train_codes(model, corpus, train, held, config)
     log.info(json.dumps(health))
     save_model(model, corpus.genes, out, history=[*history, health])
+
+
+def _cosine(share: float) -> float:
+    """Return the falling half cosine from 1 to 0 at a share of the training."""
+    return 0.5 * (1 + math.cos(math.pi * share))
 
 
 @torch.no_grad()

@@ -1,26 +1,15 @@
 """Both engines behind one fixture."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from neo4j_server.server import Server
 
 from scypher.kg.stores import Store, open_store
 
-sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from neo4j_server.server import Server, running_server
-
 Opener = Callable[..., Store]
-
-
-@pytest.fixture(scope="session")
-def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running Neo4j."""
-    with running_server(tmp_path_factory.mktemp("neo4j")) as server:
-        yield server
 
 
 @pytest.fixture(params=["embedded", "neo4j"])

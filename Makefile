@@ -1,0 +1,38 @@
+# Everything is installed into .venv in this folder; PYTHON names the interpreter to start from.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# The checkout may have any name; mypy finds the package through a link of the right one.
+TYPED := -m scypher -m scypher.cli -p scypher.encoders -p scypher.kg -p scypher.interpret
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test check docs clean
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable ".[dev,docs]"
+	touch $@
+
+setup: $(STAMP)  ## install the package and its tools
+
+demo: $(STAMP)  ## build graph and report of 700 blood cells in demo/
+	$(BIN)/scypher demo --out demo
+
+test: $(STAMP)  ## run the whole suite, doctests among it
+	$(BIN)/python -m pytest
+	cd tests && ../$(BIN)/python -m pytest --doctest-modules --pyargs scypher -p no:cacheprovider -q
+
+check: $(STAMP)  ## lint, format, types, docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p .cache/types && ln -sfn ../.. .cache/types/scypher
+	MYPYPATH=.cache/types $(BIN)/mypy $(TYPED)
+	$(MAKE) docs
+
+docs: $(STAMP)  ## build the documentation, warnings are errors
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+
+clean:  ## remove what was built, not the environment
+	rm -rf build demo docs/_build docs/generated .pytest_cache .mypy_cache .ruff_cache
