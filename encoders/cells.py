@@ -1,6 +1,7 @@
 """Read an AnnData file, check it, and keep what can be used, before anything is computed."""
 
 import hashlib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,10 @@ def read_h5ad(path: str | Path) -> "AnnData":
         message = f"there is no file {path}; give the path of an .h5ad file."
         raise InputError(message)
     try:
-        return anndata.read_h5ad(path)
+        with warnings.catch_warnings():
+            # Repeated names are refused below, with what to do about them.
+            warnings.filterwarnings("ignore", message=".* names are not unique")
+            return anndata.read_h5ad(path)
     # h5py and anndata raise many kinds for a broken file; the cause is kept.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -38,6 +38,13 @@ ENCODERS = (
 def get_encoder(name: str, *, adapt: bool = True) -> Encoder:
     """Return an encoder by name, or CellVQ weights from a folder.
 
+    Parameters
+    ----------
+    name
+        Name of an encoder, or path of a folder with CellVQ weights.
+    adapt
+        Whether it may fit itself to the cells it encodes.
+
     Raises
     ------
     InputError

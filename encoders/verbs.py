@@ -57,7 +57,19 @@ def encode(
 def encode_cells(
     cells: Cells, encoder: Encoder, *, seed: int = 0, progress: Progress | None = None
 ) -> "AnnData":
-    """Encode checked cells and write the slots into their AnnData object, which is returned."""
+    """Encode checked cells and write the slots into their AnnData object, which is returned.
+
+    Parameters
+    ----------
+    cells
+        Checked data; their AnnData object is changed.
+    encoder
+        What encodes them; its name is part of every slot.
+    seed
+        Of every random choice.
+    progress
+        Told how far it is.
+    """
 
     write_slots(cells.adata, encoder.name, encoder.encode(cells, seed=seed, progress=progress))
     values = getattr(cells.adata.X, "data", cells.adata.X)

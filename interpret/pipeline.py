@@ -163,7 +163,8 @@ def _silent(what: str, done: int, total: int) -> None:
 
 def _check_input(data: "AnnData | str | Path", name: str | None, options: Options) -> _Input:
     """Check everything that can be wrong before anything long is computed."""
-    libraries = [by_key(read_gmt(path)) for path in options.gene_sets]
+    named = [read_gmt(path) for path in options.gene_sets]
+    libraries = [by_key(library) for library in named]
     if name is None:
         name = Path(data).stem if isinstance(data, (str, Path)) else "data"
     if not name or ":" in name:
@@ -171,8 +172,12 @@ def _check_input(data: "AnnData | str | Path", name: str | None, options: Option
         raise InputError(message)
     cells = prepare(data, layer=options.layer)
     metadata, notes = read_metadata(cells.adata, options.columns or {})
-    for library in libraries:
-        check_overlap(library, cells.genes["key"].tolist())
+    keys = cells.genes["key"].tolist()
+    for library, keyed in zip(named, libraries, strict=True):
+        if not set(keys) & {gene for _, genes in keyed.sets.values() for gene in genes}:
+            # Said in the names that the user knows, where those share nothing either.
+            check_overlap(library, cells.genes["name"].tolist())
+            check_overlap(keyed, keys)
     if not libraries:
         notes.append(NO_GENE_SETS)
     used = [found.column for found in metadata.values()]

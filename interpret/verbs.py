@@ -49,6 +49,15 @@ def build(
 def report(*, graph: str | Path, out: str | Path, dataset: str | None = None) -> Path:
     """Write the report of a graph as one HTML file and return its path.
 
+    Parameters
+    ----------
+    graph
+        Path of an embedded graph or address of a Neo4j server.
+    out
+        File to write.
+    dataset
+        Key of the data set to report on.
+
     Raises
     ------
     InputError

@@ -68,6 +68,15 @@ def run_query(store: Store, name_or_path: str | Path, **parameters: Any) -> pd.D
     Integer columns are int64 (nullable ``Int64`` where a value is unknown), floats float64,
     booleans bool, text and lists objects; an empty result has the same columns.
 
+    Parameters
+    ----------
+    store
+        An open store.
+    name_or_path
+        Name of a query of the package, or path of a ``.cypher`` file.
+    **parameters
+        Parameters of the query, as its header declares them.
+
     Raises
     ------
     InputError

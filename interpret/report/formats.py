@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup, escape
 
 UNKNOWN = "\N{EN DASH}"
 """What stands where a value is unknown."""
@@ -52,6 +53,11 @@ def name(text: str) -> str:
     return line if len(line) <= _LONGEST_NAME else f"{line[: _LONGEST_NAME - 1].rstrip()}…"
 
 
+def breakable(text: str) -> Markup:
+    """Return a long name, escaped, that a line may break after an underscore."""
+    return escape(text).replace("_", Markup("_<wbr>"))
+
+
 def plain(value: Any) -> str:
     """Return a value from JSON: text and numbers as they are, the rest as JSON."""
     if isinstance(value, str):
@@ -87,4 +93,5 @@ FILTERS = {
     "percent": percent,
     "name": name,
     "plain": plain,
+    "breakable": breakable,
 }

@@ -70,7 +70,7 @@ def render(content: Content, *, markers_limit: int, asked: str) -> str:
         markers_limit=markers_limit,
         measures=measures(quality),
         module_genes=_MODULE_GENES,
-        raster=any("<image" in figure for _, figure in maps),
+        raster=any("<image" in figure for _, _, figure in maps),
         rankings=[(group, _ranking(group)) for group in content.main_groups],
         sections=SECTIONS,
         state_rows=_state_rows(content),
@@ -102,24 +102,24 @@ def _genes_each(groups: list[Group]) -> int:
     return min(4, max(1, _DOT_COLUMNS // max(len(groups), 1)))
 
 
-def _maps(content: Content) -> list[tuple[str, Markup]]:
-    """Return (what colours it, SVG) of each map."""
-    coarse = content.states[content.states["level"] == 1]
-    cells = content.cells.assign(name=content.cells["state"].map(_names(content.states)))
-    by_label = [group.name for group in content.labels]
-    maps = []
-    if len(coarse):
-        names = list(coarse["name"])
-        maps.append(("state", cell_map(cells, "name", names, key="states", what="state")))
-    if by_label:
-        maps.append(
-            ("cell type", cell_map(cells, "label", by_label, key="labels", what="cell type"))
+def _maps(content: Content) -> list[tuple[str, bool, Markup]]:
+    """Return what colours each map, whether some cells are grey, and the map as SVG."""
+    wanted = (
+        ("state", [(one.key, one.name, one.label) for one in content.coarse]),
+        (
+            "label",
+            [(one.key, str(place), one.name) for place, one in enumerate(content.labels, 1)],
+        ),
+    )
+    return [
+        (
+            what,
+            not content.cells[column].isin([value for value, _, _ in groups]).all(),
+            cell_map(content.cells, column, groups, key=f"map-{column}", what=what),
         )
-    return maps
-
-
-def _names(states: pd.DataFrame) -> dict[str, str]:
-    return dict(zip(states["state"], states["name"], strict=True))
+        for (column, groups), what in zip(wanted, ("state", "cell type"), strict=True)
+        if groups
+    ]
 
 
 def _state_rows(content: Content) -> list[dict[str, Any]]:

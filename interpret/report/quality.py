@@ -41,9 +41,14 @@ class Comparison:
         return {
             "better": f"The model is ahead by {number(self.ours - self.baseline)}.",
             "equal": f"No difference: {self.baseline_name} does as well.",
-            "worse": f"The baseline wins by {number(self.baseline - self.ours)}. {self.if_worse}",
+            "worse": f"The baseline wins by {number(self.baseline - self.ours)}.",
             "alone": "Only one of the two was measured, so nothing can be said.",
         }[self.verdict]
+
+    @property
+    def advice(self) -> str:
+        """What follows when the baseline wins, else nothing."""
+        return self.if_worse if self.verdict == "worse" else ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,13 @@ def measures(quality: dict[str, Any]) -> list[Measure]:
         )
         value = number(quality["codes_perplexity"], 1)
         found.append(Measure("perplexity of the codes", value, text))
+    if _is_number(quality.get("nmi_codes_labels")):
+        text = (
+            "Normalised mutual information, 0 to 1. Codes are finer than labels, which alone "
+            "lowers it: compare it with other encoders, not with that of the states."
+        )
+        value = number(quality["nmi_codes_labels"])
+        found.append(Measure("agreement of codes with labels", value, text))
     if _is_number(quality.get("marker_overlap_at_10")):
         text = (
             "Mean share of the ten best genes by attention that are among the ten best by "
@@ -148,6 +160,8 @@ def measures(quality: dict[str, Any]) -> list[Measure]:
         found.append(Measure("agreement of attention with expression", value, text))
     known = {key for row in _COMPARISONS for key in row[:2]}
     known |= {"codes_active", "codes_total", "codes_perplexity", "marker_overlap_at_10"}
+    # The number of states stands in the summary.
+    known |= {"nmi_codes_labels", "n_states"}
     return found + [
         Measure(key.replace("_", " "), plain(quality[key]), "As written by the run.")
         for key in sorted(set(quality) - known)

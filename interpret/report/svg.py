@@ -80,17 +80,25 @@ def drawing() -> Iterator[None]:
         yield
 
 
-def legend(axes: "Axes", names: list[str], sizes: list[int], *, below: float = -0.02) -> None:
-    """Put numbered names with their colours and sizes below the axes, in two columns."""
+def legend(
+    axes: "Axes",
+    names: list[str],
+    sizes: list[int],
+    *,
+    tags: list[str] | None = None,
+    below: float = -0.02,
+) -> None:
+    """Put names with colour, tag (a number where none is given) and size below the axes."""
     from matplotlib.lines import Line2D
 
     marks = [
         Line2D([], [], marker="o", linestyle="", color=colour(i), markersize=6)
         for i in range(len(names))
     ]
+    tags = tags or [str(i) for i in range(1, len(names) + 1)]
     texts = [
-        f"{i}  {name(text)} ({integer(size)})"
-        for i, (text, size) in enumerate(zip(names, sizes, strict=True), 1)
+        f"{tag}  {name(text)} ({integer(size)})"
+        for tag, text, size in zip(tags, names, sizes, strict=True)
     ]
     axes.legend(
         marks,

@@ -69,8 +69,8 @@ def _verdicts(content: Content) -> list[str]:
     ]
     told = [f"{integer(k)} ({percent(k / n)}) by {words}" for k, words in parts if k]
     return [
-        f"Of the {count(n, 'marker')} among the ten best of each {kind}, at q < 0.05, "
-        f"{listed(told)} {'is' if n == 1 else 'are'} supported."
+        f"Support at q < 0.05 of the {count(n, 'marker')} among the ten best of each {kind}: "
+        f"{listed(told)}."
     ]
 
 

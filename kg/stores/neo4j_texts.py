@@ -44,10 +44,15 @@ def clear() -> list[str]:
         for type_ in _claim_types()
     ]
     measures = f"MATCH (:Dataset {{key: $dataset}})-[r]->() {_batched('r', 'DELETE')}"
+    # Edges before their nodes: a state has thousands, and a batch must fit into a small heap.
     owned = [
-        f"MATCH (n:{node.label} {{dataset: $dataset}}) {_batched('n', 'DETACH DELETE')}"
+        text
         for node in NODES
         if node.owned
+        for text in (
+            f"MATCH (:{node.label} {{dataset: $dataset}})-[r]->() {_batched('r', 'DELETE')}",
+            f"MATCH (n:{node.label} {{dataset: $dataset}}) {_batched('n', 'DETACH DELETE')}",
+        )
     ]
     shared = [
         f"MATCH (n:{node.label}) WHERE n.key IS NOT NULL AND NOT EXISTS {{ (n)--() }} "

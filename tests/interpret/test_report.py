@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,12 +13,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from toy import toy_graph  # needs the path above
 
 from scypher.encoders.errors import InputError
 from scypher.interpret.report import write_report
 from scypher.interpret.report.cell_map import RASTER_FROM, cell_map
 from scypher.interpret.report.formats import (
     UNKNOWN,
+    breakable,
     count,
     integer,
     listed,
@@ -33,10 +34,6 @@ from scypher.kg.graph import Graph
 from scypher.kg.queries import run_query
 from scypher.kg.stores import Store, open_store
 
-sys.path += [str(Path(__file__).parents[1] / "kg")]
-
-from toy import toy_graph  # needs the path above
-
 HOSTILE = "<script>alert('x')</script>"
 SECTIONS = [
     "asked",
@@ -48,7 +45,7 @@ SECTIONS = [
     "provenance",
     "limits",
 ]
-VOID = {"meta", "br", "img", "link", "input", "hr"}
+VOID = {"meta", "br", "wbr", "img", "link", "input", "hr"}
 LOADING = {"script", "link", "iframe", "object", "embed", "audio", "video", "base", "form"}
 
 
@@ -330,7 +327,8 @@ def test_bad_places_and_limits(toy_store: Store, tmp_path: Path) -> None:
         write_report(toy_store, tmp_path / "nowhere" / "report.html")
     with pytest.raises(InputError, match="is a folder"):
         write_report(toy_store, tmp_path)
-    for limits in ({"groups_limit": 0}, {"markers_limit": -1}):
+    too_low: list[dict[str, Any]] = [{"groups_limit": 0}, {"markers_limit": -1}]
+    for limits in too_low:
         with pytest.raises(InputError, match="at least 1"):
             write_report(toy_store, tmp_path / "report.html", **limits)
 
@@ -366,7 +364,9 @@ def test_quality_says_who_wins() -> None:
         }
     )
     assert [one.verdict for one in found] == ["worse", "equal", "alone"]
-    assert "The baseline wins by 0.20" in found[0].words
+    assert found[0].words == "The baseline wins by 0.20."
+    assert "plain clustering serves better" in found[0].advice
+    assert found[1].advice == ""
     better = dataclasses.replace(found[0], ours=0.9)
     assert better.words == "The model is ahead by 0.10."
     assert comparisons({"nmi_states_labels": None, "codes_active": 3}) == []
@@ -399,12 +399,30 @@ def test_many_cells_become_one_picture() -> None:
     n = RASTER_FROM + 11
     cells = pd.DataFrame({"x": rng.normal(size=n), "y": rng.normal(size=n), "state": "S1"})
     cells.loc[:9, "x"] = np.nan
-    few = cell_map(cells[:100], "state", ["S1"], key="few", what="state")
-    many = cell_map(cells, "state", ["S1"], key="many", what="state")
+    groups = [("S1", "S1", "B cells")]
+    few = cell_map(cells[:100], "state", groups, key="few", what="state")
+    many = cell_map(cells, "state", groups, key="many", what="state")
     assert (few.count("<use"), few.count("<image")) == (90 + 1, 0)
     assert (many.count("<use"), many.count("<image")) == (1, 1)
     assert len(many) < 300_000
     assert f"Map of {n - 10:,} cells" in many
+
+
+def test_real_cells(small_graph: Graph, save: Saver, tmp_path: Path) -> None:
+    path = write_report(save(small_graph), tmp_path / "report.html")
+    page = read(path)
+    assert path.stat().st_size < 3_000_000
+    labels = small_graph.nodes["CellType"]["label"]
+    best = {row[0]: row[2].split(", ") for row in page.table("Cell type", "Cells")}
+    assert sorted(best) == sorted(labels)
+    markers = small_graph.with_keys(("CellType", "MARKED_BY", "Gene"))
+    symbol = small_graph.nodes["Gene"].set_index("key")["symbol"]
+    key = small_graph.nodes["CellType"].set_index("label")["key"]
+    for label, genes in best.items():
+        own = markers[markers["source"] == key[label]].sort_values("rank")
+        assert genes == list(symbol[own["target"][:5]])
+    n_cells = int(small_graph.nodes["Dataset"]["n_cells"][0])
+    assert sum(int(row[1]) for row in page.table("Cell type", "Cells")) == n_cells
 
 
 def test_formats() -> None:
@@ -427,5 +445,6 @@ def test_formats() -> None:
     assert [integer(v) for v in (2638, pd.NA)] == ["2,638", UNKNOWN]
     assert [count(1, "cell"), count(2638, "cell")] == ["1 cell", "2,638 cells"]
     assert [listed([]), listed(["a"]), listed(["a", "b", "c"])] == ["", "a", "a, b and c"]
+    assert breakable("a_<b>") == "a_<wbr>&lt;b&gt;"
     assert name("a\n b\x00c") == "a b c"
     assert len(name("x" * 99)) == 44

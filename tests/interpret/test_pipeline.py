@@ -1,0 +1,188 @@
+"""The main job on real data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+from neo4j_server.server import Server
+
+from scypher.encoders import encode
+from scypher.interpret.pipeline import Options, build, build_tables
+from scypher.kg import Graph, list_queries, run_query
+from scypher.kg.stores import Store, open_store
+
+SMALL = "blood_pbmc68k_700"
+
+
+@pytest.fixture
+def neo4j_login(neo4j_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Address of an empty Neo4j server, with the login in the environment."""
+    monkeypatch.setenv("SCYPHER_NEO4J_USER", neo4j_server.user)
+    monkeypatch.setenv("SCYPHER_NEO4J_PASSWORD", neo4j_server.password)
+    _empty(neo4j_server.address)
+    yield neo4j_server.address
+    _empty(neo4j_server.address)
+
+
+def _empty(address: str) -> None:
+    with open_store(address, mode="w") as store:
+        for dataset in store.datasets()["key"]:
+            store.remove(dataset)
+
+
+def _top(graph: Graph, label: str, limit: int = 10) -> list[str]:
+    edges = graph.with_keys(("CellType", "MARKED_BY", "Gene"))
+    edges = edges[(edges["source"] == f"cell_type:{label}") & (edges["rank"] <= limit)]
+    symbols = graph.nodes["Gene"].set_index("key")["symbol"]
+    return [symbols[key] for key in edges.sort_values("rank")["target"]]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("B", {"CD79A", "MS4A1"}),
+        ("NK", {"GNLY", "NKG7"}),
+        ("CD14+ monocyte", {"LYZ"}),
+        ("Platelet", {"PPBP", "PF4"}),
+    ],
+)
+def test_known_markers_are_in_the_top_ten(
+    pbmc3k_graph: Graph, label: str, expected: set[str]
+) -> None:
+    top = _top(pbmc3k_graph, label)
+    assert expected <= set(top), top
+    if label == "CD14+ monocyte":
+        assert {"S100A8", "S100A9"} & set(top), top
+
+
+def test_every_claim_has_evidence(pbmc3k_graph: Graph) -> None:
+    for key in pbmc3k_graph.edges:
+        frame = pbmc3k_graph.edges[key]
+        for column in ("p", "q", "attention_p", "attention_q", "expression_p"):
+            if column in frame and key[1] != "CO_REGULATED_WITH":
+                assert frame[column].between(0, 1, inclusive="right").all(), (key, column)
+        if "null" in frame:
+            assert (frame["null"] != "").all()
+            assert (frame["n_cells"] > 0).all()
+
+
+def test_shuffled_labels_give_no_markers(data_dir: Path) -> None:
+    data = anndata.read_h5ad(data_dir / "blood_pbmc3k.h5ad")
+    rng = np.random.default_rng(5)
+    data.obs["cell_type"] = rng.permutation(data.obs["cell_type"].astype(str).to_numpy())
+    graph = build_tables(data, options=Options())
+    edges = graph.edges[("CellType", "MARKED_BY", "Gene")]
+    significant = (edges["expression_q"] < 0.05) | (edges["attention_q"] < 0.05)
+    assert len(edges) > 100
+    assert significant.mean() <= 0.05
+    assert edges[["p", "attention_p"]].to_numpy().min() > 0
+
+
+def test_same_seed_gives_the_same_bytes(
+    data_dir: Path, small_graph: Graph, small_options: Options, tmp_path: Path
+) -> None:
+    again = build_tables(data_dir / f"{SMALL}.h5ad", options=small_options)
+    small_graph.to_parquet(tmp_path / "a")
+    again.to_parquet(tmp_path / "b")
+    names = sorted(path.name for path in (tmp_path / "a").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "b").iterdir())
+    different = [
+        name
+        for name in names
+        if (tmp_path / "a" / name).read_bytes() != (tmp_path / "b" / name).read_bytes()
+    ]
+    assert not different
+
+
+def test_an_encoded_file_is_not_encoded_again(
+    data_dir: Path, small_graph: Graph, small_options: Options, tmp_path: Path
+) -> None:
+    encode(str(data_dir / f"{SMALL}.h5ad")).write_h5ad(tmp_path / f"{SMALL}.h5ad")
+    graph = build_tables(tmp_path / f"{SMALL}.h5ad", options=small_options)
+    assert "the encoding found in the data was used" in graph.nodes["Dataset"]["notes"].iloc[0]
+    for label in ("Code", "State", "Gene"):
+        pd.testing.assert_frame_equal(graph.nodes[label], small_graph.nodes[label])
+
+
+@pytest.mark.parametrize("engine", ["embedded", "neo4j"])
+def test_building_twice_changes_nothing(
+    data_dir: Path,
+    small_options: Options,
+    tmp_path: Path,
+    engine: str,
+    request: pytest.FixtureRequest,
+) -> None:
+    embedded = engine == "embedded"
+    address = str(tmp_path / "a.kg") if embedded else request.getfixturevalue("neo4j_login")
+    first = build(data_dir / f"{SMALL}.h5ad", graph=address, options=small_options)
+    before = _answers(address)
+    second = build(data_dir / f"{SMALL}.h5ad", graph=address, options=small_options)
+    assert first.written.changed
+    assert not second.written.changed
+    assert first.written.counts == second.written.counts
+    assert before == _answers(address)
+
+
+def _answers(address: str) -> dict[str, str]:
+    with open_store(address) as store:
+        return {name: frame.to_json() for name, frame in _ask_everything(store, SMALL, "CD19+ B")}
+
+
+def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Run every query with arguments that it has an answer for."""
+    genes = run_query(store, "markers", group=label, limit=2)["symbol"].tolist()
+    pairs = run_query(store, "genes_of_module", module=f"{dataset}:M1")["symbol"].tolist()
+    cell = run_query(store, "cell_map", dataset=dataset)["cell"].iloc[0]
+    choice: dict[str, Any] = {
+        "group": label,
+        "state": f"{dataset}:S1",
+        "gene": genes[0],
+        "module": f"{dataset}:M1",
+        "cell": cell,
+        "dataset": dataset,
+        "limit": 20,
+    }
+    for query in list_queries():
+        names = [parameter.name for parameter in query.parameters]
+        given = {name: choice[name] for name in names if name in choice}
+        if query.name == "gene_path":
+            given |= {"first": pairs[0], "second": pairs[1]}
+        elif "first" in names:
+            given |= {"first": "CD8 T", "second": "NK"}
+        if query.name == "modules_of_gene":
+            given["gene"] = pairs[0]
+        yield query.name, run_query(store, query.name, **given)
+
+
+def test_both_stores_hold_and_answer_the_same(
+    pbmc3k_graph: Graph, tmp_path: Path, neo4j_login: str
+) -> None:
+    name = "blood_pbmc3k"
+    with open_store(tmp_path / "a.kg", mode="w") as embedded:
+        embedded.write(pbmc3k_graph)
+        counts, answers = embedded.counts(), dict(_ask_everything(embedded, name, "B"))
+    with open_store(neo4j_login, mode="w") as server:
+        server.write(pbmc3k_graph)
+        assert server.counts() == counts == pbmc3k_graph.counts()
+        others = dict(_ask_everything(server, name, "B"))
+    # All cells of this data set are of one donor and condition: nothing to attend to.
+    assert [query for query, frame in answers.items() if frame.empty] == ["state_attention"]
+    for query, frame in answers.items():
+        # The time of writing is the only thing that may differ.
+        columns = [column for column in frame if column != "time"]
+        pd.testing.assert_frame_equal(frame[columns], others[query][columns], obj=query)
+
+
+def test_donors_of_kang_are_counted(data_dir: Path) -> None:
+    data = anndata.read_h5ad(data_dir / "blood_kang_ifnb.h5ad")
+    data.obs["donor"] = data.obs["donor"].astype(str).replace("unassigned", "unknown")
+    graph = build_tables(data, name="kang", options=Options())
+    edges = graph.edges[("CellType", "MARKED_BY", "Gene")]
+    assert edges["n_donors"].max() == 8
+    assert (edges["donors_agreeing"] <= edges["n_donors"]).all()
+    assert ("State", "ATTENDS_TO", "Condition") in graph.edges
+    assert set(graph.nodes["Condition"]["label"]) >= {"control"}
