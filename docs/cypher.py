@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 
-class Cypher(CypherLexer):
+class Cypher(CypherLexer):  # type: ignore[misc]  # Pygments ships no types
     """The lexer of Pygments, which knows neither parameters nor arithmetic."""
 
     tokens: ClassVar = {

@@ -182,7 +182,14 @@ def read_slots(adata: "AnnData", name: str) -> Encoding:
         message = f"the data hold no encoding {name!r}: {', '.join(missing)} missing. Encode first."
         raise InputError(message)
     obs = adata.obs
-    code = obs[slots.code(name)].astype(int).to_numpy()
+    try:
+        code = obs[slots.code(name)].astype(int).to_numpy()
+    except (TypeError, ValueError) as error:
+        message = (
+            f"obs[{slots.code(name)!r}] holds values that are no numbers ({error}); expected the "
+            "index of a codebook entry for every cell."
+        )
+        raise InputError(message) from error
     codebook = np.asarray(info["codebook"], dtype=np.float32)
     n = adata.n_obs
     second = slots.code_second(name)

@@ -56,7 +56,8 @@ class Cells:
         for part in (self.counts.indptr, self.counts.indices, self.counts.data):
             digest.update(np.ascontiguousarray(part).astype(part.dtype.newbyteorder("<")).tobytes())
         for names in (self.adata.obs_names, self.adata.var_names):
-            digest.update("\n".join(map(str, names)).encode())
+            # The end is marked, or a letter could move from one list to the next unnoticed.
+            digest.update(("\n".join(map(str, names)) + "\n\0").encode())
         for column in sorted(columns):
             values = "\n".join(map(str, self.adata.obs[column]))
             digest.update(f"{column}\n{values}".encode())
@@ -113,17 +114,15 @@ def prepare(data: "AnnData | str | Path", *, layer: str | None = None) -> Cells:
         source = Path(data).name
         data = read_h5ad(data)
     if layer == "raw" and "raw" not in data.layers and data.raw is not None:
+        found = find_counts(data, "raw")
         data = _from_raw(data)
-        found = find_counts(data)
-        note = found.note.replace("X", "raw", 1)
     else:
         found = find_counts(data, layer)
-        note = found.note
     _check_names(data)
     counts = found.matrix
     keep_cells = np.asarray(counts.sum(axis=1)).ravel() > 0
     keep_genes = np.asarray(counts.sum(axis=0)).ravel() > 0
-    notes = [note]
+    notes = [found.note]
     empty = [int((~keep_cells).sum()), int((~keep_genes).sum())]
     if any(empty):
         notes.append(f"left out without a single count: {empty[0]} cells, {empty[1]} genes")

@@ -33,6 +33,9 @@ def encode(
     if not out.resolve().parent.is_dir():
         message = f"the folder of {out} does not exist; make it first."
         raise InputError(message)
+    if out.is_dir():
+        message = f"{out} is a folder; name the file to write."
+        raise InputError(message)
     with Steps() as steps:
         adata = run(str(data), encoder=encoder, layer=layer, adapt=adapt, seed=seed, progress=steps)
     # Beside the target, then renamed: a run that is killed leaves no half-written file.

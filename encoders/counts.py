@@ -19,6 +19,10 @@ this distance has probability 0.5 ** n. Files written with three decimals come c
 """
 
 
+MIN_EVIDENCE = 30
+"""Fewest values beyond two a cell from which counts are recovered."""
+
+
 @dataclass(frozen=True)
 class Counts:
     """Raw counts and where they came from.
@@ -92,6 +96,9 @@ def recover_counts(matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, float]
         return None
     lengths = np.diff(matrix.indptr)
     scaled = np.expm1(matrix.data.astype(np.float64))
+    # A unit fitted to one or two values of a cell leaves no error to judge by.
+    if np.maximum(lengths - 2, 0).sum() < MIN_EVIDENCE:
+        return None
     filled = np.flatnonzero(lengths)
     one = np.minimum.reduceat(scaled, matrix.indptr[filled])
     row = np.repeat(np.arange(len(filled)), lengths[filled])
@@ -124,7 +131,9 @@ def _matrix(adata: "AnnData", source: str) -> sparse.csr_matrix:
         message = f"the data have no {source!r}; there are: {', '.join(layers)}. Name one of them."
         raise InputError(message)
     dense = values if sparse.issparse(values) else np.asarray(values)
-    return sparse.csr_matrix(dense, dtype=np.float32, copy=True)
+    matrix = sparse.csr_matrix(dense, dtype=np.float32, copy=True)
+    matrix.sum_duplicates()
+    return matrix
 
 
 def _check_values(matrix: sparse.csr_matrix, source: str) -> None:

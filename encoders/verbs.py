@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy import sparse
+
 from . import slots
 from .base import Encoder, Progress, write_slots
 from .cells import Cells, prepare
@@ -72,7 +75,7 @@ def encode_cells(
     """
 
     write_slots(cells.adata, encoder.name, encoder.encode(cells, seed=seed, progress=progress))
-    values = getattr(cells.adata.X, "data", cells.adata.X)
-    if not is_integral(values):
+    x = cells.adata.X
+    if x is None or not is_integral(x.data if sparse.issparse(x) else np.asarray(x)):
         cells.adata.layers[slots.COUNTS_LAYER] = cells.counts
     return cells.adata

@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import pandas as pd
 
 from ..encoders.errors import InputError
-from .schema import EDGES, NODES, Property, edge_tables, edge_type, node_type
+from .schema import NODES, Property, edge_tables, edge_type, node_type
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -185,17 +185,20 @@ class Graph:
         return cls(nodes, edges)
 
     def to_networkx(self) -> "nx.MultiDiGraph":
-        """Return a networkx graph; nodes are (label, key) pairs, for small graphs."""
+        """Return a networkx graph of (label, key) nodes, for small graphs.
+
+        Label and type stand in ``kind`` of nodes and edges, beside their properties.
+        """
         import networkx as nx
 
         graph = nx.MultiDiGraph()
         for label, frame in self.nodes.items():
             for row in records(frame):
-                graph.add_node((label, row["key"]), label=label, **row)
+                graph.add_node((label, row["key"]), kind=label, **row)
         for key in self.edges:
             for row in records(self.with_keys(key)):
                 source, target = row.pop("source"), row.pop("target")
-                graph.add_edge((key[0], source), (key[2], target), type=key[1], **row)
+                graph.add_edge((key[0], source), (key[2], target), kind=key[1], **row)
         return graph
 
     def to_pyg(self) -> "HeteroData":
@@ -236,7 +239,7 @@ def _is_node(label: str) -> bool:
     return any(node.label == label for node in NODES)
 
 
-def _refuse(problem: str) -> None:
+def _refuse(problem: str) -> NoReturn:
     raise InputError(problem)
 
 
@@ -303,8 +306,3 @@ def _hash_rows(digest: "hashlib._Hash", name: str, frame: pd.DataFrame) -> None:
     rows = np.sort(pd.util.hash_pandas_object(text, index=False).to_numpy())
     digest.update(json.dumps([name, list(map(str, frame.columns)), len(frame)]).encode())
     digest.update(rows.tobytes())
-
-
-def declared_types() -> list[str]:
-    """Return the edge types of the schema, each once, in order of declaration."""
-    return list(dict.fromkeys(edge.type for edge in EDGES))

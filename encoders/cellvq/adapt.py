@@ -31,6 +31,9 @@ class AdaptConfig:
         Peak rate of AdamW.
     start
         Where in the temperature schedule to begin, [0, 1]: the codebook is already trained.
+    usage
+        Weight of the entropy of code usage. A corpus of many tissues needs many codes; on one data
+        set a large weight would split cells that are alike.
     """
 
     steps: int = 240
@@ -38,6 +41,7 @@ class AdaptConfig:
     genes: int = 800
     learning_rate: float = 5e-4
     start: float = 0.6
+    usage: float = 0.01
 
 
 def fit_own_components(
@@ -147,7 +151,9 @@ def adapt_codes(
         share = step / config.steps
         place = config.start + (1 - config.start) * share
         result = model.discretise(cells[torch.from_numpy(rows)], temperature(place), generator)
-        loss = reconstruction(model, result.quantised, target) + code_terms(model, result)
+        loss = reconstruction(model, result.quantised, target) + code_terms(
+            model, result, config.usage
+        )
         for group in optimiser.param_groups:
             group["lr"] = config.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
         optimiser.zero_grad()

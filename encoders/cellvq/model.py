@@ -82,6 +82,8 @@ class CellVQ(nn.Module):
         self.gene_key = nn.Linear(width, key, bias=False)
         self.value_key = SoftBins(config.n_bins, key)
         self.query = nn.Parameter(torch.zeros(config.n_latents, key))
+        # Normalised, because cells deeper than those of training must not saturate attention.
+        self.query_norm = nn.LayerNorm(width)
         self.query_cell = nn.Linear(width, config.n_latents * key)
         nn.init.zeros_(self.query_cell.weight)
         nn.init.zeros_(self.query_cell.bias)
@@ -126,7 +128,7 @@ class CellVQ(nn.Module):
         # Keys of gene and value add; a root-mean-square of one per gene keeps scores tame.
         unit = self.config.n_genes**0.5 * self.gene_key.weight.shape[1] ** -0.5
         key = self.gene_key(loadings * unit) + self.value_key(tokens.value)
-        queries = self.query + self.query_cell(first).view(n, self.config.n_latents, -1)
+        queries = self.query + self.query_cell(self.query_norm(first)).view(n, self.config.n_latents, -1)
         scores = torch.bmm(queries, key.transpose(1, 2)) * self.config.key_width**-0.5
         present = tokens.present.unsqueeze(1)
         # Not -inf: a cell without any token would turn into NaN.

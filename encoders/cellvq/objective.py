@@ -12,7 +12,6 @@ from .scd import Discretised, codebook_spread
 from .zinb import zinb_nll
 
 SPREAD_WEIGHT = 0.1
-USAGE_WEIGHT = 0.1
 CODEBOOK_WEIGHT = 1.0
 
 
@@ -58,7 +57,7 @@ def temperature(progress: float) -> float:
     return float(0.05 ** (progress / 0.6)) if progress < 0.6 else 0.02
 
 
-def code_terms(model: CellVQ, result: Discretised) -> Tensor:
+def code_terms(model: CellVQ, result: Discretised, usage_weight: float) -> Tensor:
     """Return the codebook terms.
 
     Spread keeps codes apart; the negative entropy of their usage keeps cells from gathering on a
@@ -69,7 +68,7 @@ def code_terms(model: CellVQ, result: Discretised) -> Tensor:
     negative_entropy = (usage * torch.log(usage + 1e-12)).sum()
     spread = codebook_spread(model.discretise.codebook())
     distance = 1 - result.closeness.mean()
-    return SPREAD_WEIGHT * spread + USAGE_WEIGHT * negative_entropy + CODEBOOK_WEIGHT * distance
+    return SPREAD_WEIGHT * spread + usage_weight * negative_entropy + CODEBOOK_WEIGHT * distance
 
 
 def thin(

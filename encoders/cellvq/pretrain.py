@@ -29,12 +29,10 @@ from .corpus import Corpus, corpus_svd, normalise, read_corpus
 from .inference import assign_codes, embed
 from .model import CellVQ
 from .objective import Target, make_target, reconstruction, thin
-from .tokens import Tokens, keep_top, tokenise
+from .tokens import DEEPEST, Tokens, keep_top, tokenise
 from .weights import save_model
 
 log = logging.getLogger(__name__)
-
-COMMON_DEPTH = 10_000.0
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class PretrainConfig:
     ----------
     epochs, batch, learning_rate, warmup
         Passes over the training cells, cells a step, peak rate of AdamW, steps of linear warm-up.
-    code_steps, code_rate
-        Steps and peak learning rate of the codebook afterwards.
+    code_steps, code_rate, code_usage
+        Steps, peak learning rate and usage weight of the codebook afterwards.
     gene_rate
         Factor on the learning rate of the gene loadings, which start as the corpus SVD.
     hidden_genes
@@ -61,16 +59,17 @@ class PretrainConfig:
         Of every random choice.
     """
 
-    epochs: int = 5
+    epochs: int = 4
     code_steps: int = 2500
     code_rate: float = 2e-3
+    code_usage: float = 0.1
     batch: int = 64
     learning_rate: float = 1e-3
     warmup: int = 200
     gene_rate: float = 0.1
     hidden_genes: float = 0.25
     no_batch: float = 0.25
-    max_tokens: int = 1536
+    max_tokens: int = 2048
     held_out: float = 0.03
     seed: int = 0
 
@@ -106,7 +105,7 @@ def make_batch(
 ) -> tuple[Tokens, Target]:
     """Return the input (thinned, genes hidden) and the target of a batch of cells."""
     # Full-length protocols count a hundred times deeper than UMI: bring them to a common depth.
-    depth = COMMON_DEPTH * rng.uniform(0.25, 1, len(totals))
+    depth = DEEPEST * rng.uniform(0.25, 1, len(totals))
     keep = np.minimum(1, depth / totals)
     target_counts = thin(counts, keep, rng) if (keep < 1).any() else counts
     target_totals = totals * keep
@@ -197,7 +196,7 @@ def pretrain(corpus_dir: Path, out: Path, config: PretrainConfig) -> None:
             nn.utils.clip_grad_norm_(loss.parameters(), 1.0)
             optimiser.step()
             schedule.step()
-            sum_ += float(value)
+            sum_ += value.item()
         row = {
             "epoch": epoch + 1,
             "train": sum_ / per_epoch,
@@ -255,7 +254,7 @@ def train_codes(
     rng = np.random.default_rng([config.seed, 99])
     cells = np.unique(sample_cells(corpus.dataset[train], len(train), rng))
     cells = np.concatenate([train[cells], held])
-    keep = np.minimum(1, COMMON_DEPTH / corpus.totals[cells])
+    keep = np.minimum(1, DEEPEST / corpus.totals[cells])
     counts = thin(sparse.csr_matrix(corpus.counts[cells]), keep, rng)
     totals = corpus.totals[cells] * keep
     embedding, _ = embed(
@@ -268,7 +267,12 @@ def train_codes(
         torch.from_numpy(embedding[:n]),
         sparse.csr_matrix(counts[:n]),
         totals[:n],
-        config=AdaptConfig(steps=config.code_steps, learning_rate=config.code_rate, start=0.0),
+        config=AdaptConfig(
+            steps=config.code_steps,
+            learning_rate=config.code_rate,
+            start=0.0,
+            usage=config.code_usage,
+        ),
         seed=config.seed,
         progress=lambda what, done, total: None,
     )

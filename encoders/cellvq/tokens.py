@@ -11,6 +11,9 @@ from .corpus import COUNTS_PER_CELL
 
 TARGET_DEPTH = float(np.log10(COUNTS_PER_CELL))
 
+DEEPEST = 20_000.0
+"""Counts of the deepest cells in training; deeper ones are thinned there to at most this."""
+
 
 class Tokens(NamedTuple):
     """Expressed genes of a batch of cells, padded on the right.
@@ -55,7 +58,8 @@ def tokenise(
     value[row, position] = values.data
     present[row, position] = True
     depth = np.empty((values.shape[0], 2), np.float32)
-    depth[:, 0] = np.log10(np.maximum(source_totals, 1))
+    # Deeper cells than training saw are told apart by their genes, not by an unknown depth.
+    depth[:, 0] = np.log10(np.clip(source_totals, 1, DEEPEST))
     depth[:, 1] = target_depth
     return Tokens(*(torch.from_numpy(item) for item in (gene, value, present, depth)))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from ..errors import InputError
@@ -61,7 +62,7 @@ def load_model(folder: Path = SHIPPED) -> Pretrained:
     try:
         config = json.loads((folder / "config.json").read_text())
         tensors = load_file(folder / "model.safetensors")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         message = (
             f"{folder} holds no readable CellVQ model ({error}); expected config.json and "
             "model.safetensors as written by pretraining."
@@ -72,8 +73,16 @@ def load_model(folder: Path = SHIPPED) -> Pretrained:
             f"{folder} has model format {config.get('format')!r}; this version reads {FORMAT}."
         )
         raise InputError(message)
+    try:
+        sizes, genes = CellVQConfig(**config["model"]), config["genes"]
+    except (KeyError, TypeError) as error:
+        message = (
+            f"{folder}: config.json lacks sizes or genes, or has unknown ones ({error}); expected "
+            "what pretraining writes. Give weights made for this version."
+        )
+        raise InputError(message) from error
     with torch.random.fork_rng(devices=[]):
-        model = CellVQ(CellVQConfig(**config["model"]))
+        model = CellVQ(sizes)
     expected = {key for key in model.state_dict() if not key.startswith("own_")}
     missing, unexpected = sorted(expected - set(tensors)), sorted(set(tensors) - expected)
     if missing or unexpected:
@@ -85,7 +94,7 @@ def load_model(folder: Path = SHIPPED) -> Pretrained:
         message = f"{folder}: {error}"
         raise InputError(message) from error
     model.eval()
-    return Pretrained(model, config["genes"], state_hash(model))
+    return Pretrained(model, genes, state_hash(model))
 
 
 def state_hash(model: CellVQ) -> str:

@@ -121,6 +121,19 @@ def test_nothing_is_recovered_from_what_proves_nothing(matrix: sparse.csr_matrix
     assert recover_counts(matrix) is None
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_two_values_a_cell_fit_any_scale_and_prove_nothing(seed: int) -> None:
+    values = np.log1p(np.random.default_rng(seed).uniform(1, 5, (60, 2)))
+    assert recover_counts(sparse.csr_matrix(values)) is None
+
+
+def test_entries_stored_twice_are_added() -> None:
+    stored = sparse.csr_matrix((np.array([1.0, 2, 4]), [0, 0, 1], [0, 2, 3]), shape=(2, 2))
+    found = find_counts(adata_of(stored)).matrix
+    assert found.nnz == 2
+    np.testing.assert_array_equal(found.data, [3, 4])
+
+
 def test_tpm_is_refused(truth: np.ndarray) -> None:
     lengths = np.random.default_rng(1).uniform(0.5, 9, 150)
     tpm = truth / lengths

@@ -11,7 +11,6 @@ from scypher.encoders.cellvq.model import CellVQ
 from scypher.encoders.cellvq.objective import (
     CODEBOOK_WEIGHT,
     SPREAD_WEIGHT,
-    USAGE_WEIGHT,
     code_terms,
     make_target,
     reconstruction,
@@ -106,18 +105,22 @@ def test_codebook_terms_follow_their_formula(trained: CellVQ) -> None:
     closest = trained.discretise.similarity(cells, trained.discretise.codebook()).max(dim=1).values
     expected = (
         SPREAD_WEIGHT * spread
-        + USAGE_WEIGHT * (usage * np.log(usage + 1e-12)).sum()
+        + 0.3 * (usage * np.log(usage + 1e-12)).sum()
         + CODEBOOK_WEIGHT * (1 - closest.mean().item())
     )
-    assert code_terms(trained, result).item() == pytest.approx(expected, rel=1e-4)
+    assert code_terms(trained, result, 0.3).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_even_usage_costs_less_than_a_collapse(trained: CellVQ) -> None:
     even = torch.full((8, 16), 1 / 16)
     collapsed = torch.nn.functional.one_hot(torch.zeros(8, dtype=torch.long), 16).float()
     costs = [
-        code_terms(trained, Discretised(torch.zeros(8), share, torch.zeros(8, 16), torch.ones(8)))
+        code_terms(
+            trained,
+            Discretised(torch.zeros(8), share, torch.zeros(8, 16), torch.ones(8)),
+            0.3,
+        )
         for share in (even, collapsed)
     ]
     difference = (costs[1] - costs[0]).item()
-    assert difference == pytest.approx(USAGE_WEIGHT * np.log(16), rel=1e-4)
+    assert difference == pytest.approx(0.3 * np.log(16), rel=1e-4)
