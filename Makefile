@@ -22,7 +22,7 @@ demo: $(STAMP)  ## build graph and report of 700 blood cells in demo/
 
 test: $(STAMP)  ## run the whole suite, doctests among it
 	$(BIN)/python -m pytest
-	cd tests && ../$(BIN)/python -m pytest --doctest-modules --pyargs scypher -p no:cacheprovider -q
+	$(BIN)/python -m pytest -q --doctest-modules --pyargs scypher.encoders scypher.kg scypher.interpret
 
 check: $(STAMP)  ## lint, format, types, docs
 	$(BIN)/ruff check .

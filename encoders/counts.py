@@ -78,7 +78,13 @@ def find_counts(adata: "AnnData", layer: str | None = None) -> Counts:
 
 
 def is_integral(values: "np.ndarray[Any, Any]") -> bool:
-    """Return whether all values are non-negative integers."""
+    """Return whether all values are non-negative integers.
+
+    Examples
+    --------
+    >>> is_integral(np.array([0.0, 3.0])), is_integral(np.array([0.5])), is_integral(np.array([-1]))
+    (True, False, False)
+    """
     return bool((values >= 0).all() and (values == np.floor(values)).all())
 
 

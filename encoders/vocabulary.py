@@ -118,7 +118,14 @@ def map_genes(names: list[str], ensembl_ids: list[str] | None = None) -> GeneMap
     -------
     GeneMapping
         Two names that lead to one gene: the better evidence, in that order, keeps it, the
-        other is ``ambiguous``; with equal evidence both are.
+        other is ``ambiguous``; with equal evidence the approved symbol, else neither.
+
+    Examples
+    --------
+    >>> found = map_genes(["CD79A", "SEPT2", "ENSG00000156738.17", "Cd79a"]).genes
+    >>> found[["symbol", "ensembl_id", "how"]].to_numpy().tolist()
+    [['CD79A', 'ENSG00000105369', 'symbol'], ['SEPTIN2', 'ENSG00000168385', 'former'], \
+['MS4A1', 'ENSG00000156738', 'ensembl'], ['Cd79a', '', 'unknown']]
     """
     table = gene_table()
     ids, lookups = _lookups()

@@ -255,7 +255,8 @@ def attend(
     config = config or GraphAttentionConfig()
     _check(cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata)
     # Torch takes seconds to load: here, not with the package.
-    from .attention_model import Bipartite, train
+    from .attention_batches import Bipartite
+    from .attention_training import train
 
     graph = Bipartite.of(
         cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata

@@ -109,7 +109,15 @@ def code_key(weights_hash: str, index: int) -> str:
 
 
 def metadata_key(field_name: str, dataset: str, label: str, ontology_id: str) -> str:
-    """Return the key of a metadata value; donors and batches are never shared by data sets."""
+    """Return the key of a metadata value; donors and batches are never shared by data sets.
+
+    Examples
+    --------
+    >>> metadata_key("cell_type", "pbmc", "B", "CL:0000236")
+    'CL:0000236'
+    >>> metadata_key("tissue", "pbmc", "blood", ""), metadata_key("donor", "pbmc", "1", "")
+    ('tissue:blood', 'donor:pbmc:1')
+    """
     if ontology_id:
         return ontology_id
     scope = f"{dataset}:" if field_name in ("donor", "batch") else ""

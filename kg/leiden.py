@@ -49,7 +49,13 @@ def leiden(graph: sparse.csr_matrix, *, resolution: float, seed: int) -> np.ndar
 
 
 def by_size(member: np.ndarray) -> np.ndarray:
-    """Return the groups renumbered from 0 by decreasing size, ties by first member."""
+    """Return the groups renumbered from 0 by decreasing size, ties by first member.
+
+    Examples
+    --------
+    >>> by_size(np.array([7, 5, 5, 9, 9, 9])).tolist()
+    [2, 1, 1, 0, 0, 0]
+    """
     groups, first, inverse, sizes = np.unique(
         member, return_index=True, return_inverse=True, return_counts=True
     )

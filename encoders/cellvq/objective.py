@@ -53,6 +53,11 @@ def temperature(progress: float) -> float:
     """Return the temperature of the discretisation at a share of the training, [0, 1].
 
     Falls exponentially from 1 to 0.05 over the first 60 %, then stays at 0.02.
+
+    Examples
+    --------
+    >>> temperature(0.0), round(temperature(0.3), 3), temperature(0.8)
+    (1.0, 0.224, 0.02)
     """
     return float(0.05 ** (progress / 0.6)) if progress < 0.6 else 0.02
 

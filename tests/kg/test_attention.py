@@ -9,6 +9,9 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from scypher.encoders.errors import InputError
+from scypher.kg import attention_batches as batches
+from scypher.kg import attention_model as model
+from scypher.kg import attention_training as training
 from scypher.kg.attention import GraphAttention, GraphAttentionConfig, attend, top_tokens
 
 GROUPS, GENES = 4, 80
@@ -63,9 +66,8 @@ def trained(toy: dict[str, Any]) -> GraphAttention:
 
 
 def batch_of(data: dict[str, Any]) -> Any:
-    from scypher.kg import attention_model as model
 
-    graph = model.Bipartite.of(
+    graph = batches.Bipartite.of(
         data["cells"],
         data["tokens"],
         data["gene_features"],
@@ -74,7 +76,7 @@ def batch_of(data: dict[str, Any]) -> Any:
         metadata=data["metadata"],
     )
     known = np.ones(graph.tokens.nnz, dtype=bool)
-    return graph, known, model.Popularity.of(graph, known)
+    return graph, known, batches.Popularity.of(graph, known)
 
 
 # the convolution
@@ -186,13 +188,11 @@ def test_targets_never_carry_messages(toy: dict[str, Any], monkeypatch: pytest.M
     """Record the edges that reach the convolutions, and compare with what was to be predicted."""
     import torch
 
-    from scypher.kg import attention_model as model
-
-    steps: list[tuple[np.ndarray[Any, Any], model.Step]] = []
+    steps: list[tuple[np.ndarray[Any, Any], batches.Step]] = []
     passed: list[list[np.ndarray[Any, Any]]] = []
-    original = model.hide
+    original = batches.hide
 
-    def recorded(graph: Any, rows: Any, known: Any, **rest: Any) -> model.Step:
+    def recorded(graph: Any, rows: Any, known: Any, **rest: Any) -> batches.Step:
         step = original(graph, rows, known, **rest)
         steps.append((rows, step))
         passed.append([])
@@ -204,7 +204,7 @@ def test_targets_never_carry_messages(toy: dict[str, Any], monkeypatch: pytest.M
             passed[-1].append(inputs[1].numpy().copy())
 
     held: list[Any] = []
-    monkeypatch.setattr(model, "hide", recorded)
+    monkeypatch.setattr(training, "hide", recorded)
     handle = torch.nn.modules.module.register_module_forward_pre_hook(watch)
     try:
         run(toy, held_out=0.2)
@@ -239,8 +239,6 @@ def test_targets_never_carry_messages(toy: dict[str, Any], monkeypatch: pytest.M
 def test_predictions_do_not_depend_on_hidden_values(toy: dict[str, Any]) -> None:
     import torch
 
-    from scypher.kg import attention_model as model
-
     rows = np.arange(30)
     outputs = []
     for factor in (1.0, 100.0):
@@ -249,7 +247,7 @@ def test_predictions_do_not_depend_on_hidden_values(toy: dict[str, Any]) -> None
         hidden = rng.random(30 * 15) < 0.15
         graph.tokens.data = graph.tokens.data.copy()
         graph.tokens.data[: 30 * 15][hidden] *= np.float32(factor)
-        step = model.hide(
+        step = batches.hide(
             graph, rows, known, popularity=popularity, share=0.15, rng=np.random.default_rng(5)
         )
         assert len(step.hidden) == hidden.sum()
@@ -296,14 +294,12 @@ def test_a_torch_generator_serves_as_well(toy: dict[str, Any]) -> None:
 def test_a_cell_does_not_depend_on_its_batch(toy: dict[str, Any]) -> None:
     import torch
 
-    from scypher.kg import attention_model as model
-
     graph, known, popularity = batch_of(toy)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(0)
         network = model.Network(graph, SMALL).eval()
     read = [
-        model._read(network, graph, popularity, replace(SMALL, batch_cells=size))
+        training._read(network, graph, popularity, replace(SMALL, batch_cells=size))
         for size in (400, 37, 7)
     ]
     for genes, fields, states in read[1:]:
@@ -391,7 +387,7 @@ def test_progress_ends_at_its_total(toy: dict[str, Any]) -> None:
         toy["cells"],
         generator=np.random.default_rng(0),
         config=SMALL,
-        progress=lambda done, total, what: seen.append((done, total)),
+        progress=lambda what, done, total: seen.append((done, total)),
         **data,
     )
     assert seen == [(1, 3), (2, 3), (3, 3)]
@@ -428,13 +424,12 @@ def test_wrong_config_is_refused(change: dict[str, Any]) -> None:
 
 
 def test_attributes_follow_their_definition(toy: dict[str, Any]) -> None:
-    from scypher.kg import attention_model as model
 
     graph, _, popularity = batch_of(toy)
     rows = np.array([7, 3, 11])
     edges = graph.edges(*graph.positions(rows))
     edges.value[:] = np.round(edges.value, 1)  # ties
-    found = model.attributes(edges, popularity)
+    found = batches.attributes(edges, popularity)
     dense = toy["tokens"].toarray().astype(float)
     assert dense.any(axis=0).all()  # so that genes keep their numbers
     for e in range(len(edges)):
@@ -446,13 +441,12 @@ def test_attributes_follow_their_definition(toy: dict[str, Any]) -> None:
 
 
 def test_absent_genes_are_drawn_by_degree() -> None:
-    from scypher.kg import attention_model as model
 
     degree = np.array([5.0, 1.0, 3.0, 0.0, 2.0])
-    popularity = model.Popularity(degree, np.zeros(5), np.ones(5))
-    edges = model.GeneEdges(np.array([0, 1]), np.array([0, 2]), np.ones(2, np.float32))
+    popularity = batches.Popularity(degree, np.zeros(5), np.ones(5))
+    edges = batches.GeneEdges(np.array([0, 1]), np.array([0, 2]), np.ones(2, np.float32))
     cell = np.repeat([0, 1], 20_000)
-    drawn = model.absent_genes(edges, cell, popularity, np.random.default_rng(0))
+    drawn = batches.absent_genes(edges, cell, popularity, np.random.default_rng(0))
     assert len(drawn) > 39_000
     for c, own in ((0, 0), (1, 2)):
         allowed = degree.copy()

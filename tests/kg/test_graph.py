@@ -15,7 +15,9 @@ from scypher.kg.schema import EVIDENCE, METADATA, METADATA_EDGES, NODES, edge_ta
 
 PAIRS: EdgeKey = ("Gene", "CO_REGULATED_WITH", "Gene")
 EVIDENCE_TEXT = [item.name for item in EVIDENCE if item.kind == "string"]
+NUMBERS = ("integer", "float")
 ALPHA, BETA = toy_graph("alpha", n_cells=8), toy_graph("beta", n_cells=6)
+HASH = ALPHA.content_hash()
 
 
 def copied(graph: Graph) -> tuple[dict[str, pd.DataFrame], dict[EdgeKey, pd.DataFrame]]:
@@ -49,7 +51,9 @@ def pairs(**changes: Any) -> Graph:
         values = frame[column].astype(object)
         values[0] = value
         # Floats stay floats, as they come from a statistic.
-        frame[column] = values if isinstance(value, str) or value is None else values.infer_objects()
+        frame[column] = (
+            values if isinstance(value, str) or value is None else values.infer_objects()
+        )
     return Graph({"Gene": ALPHA.nodes["Gene"]}, {PAIRS: frame})
 
 
@@ -154,9 +158,7 @@ def refused_tables() -> list[tuple[str, Callable[[], Graph], str]]:
     ("build", "problem"),
     [pytest.param(build, problem, id=name) for name, build, problem in refused_tables()],
 )
-def test_tables_that_break_the_schema_are_refused(
-    build: Callable[[], Graph], problem: str
-) -> None:
+def test_tables_that_break_the_schema_are_refused(build: Callable[[], Graph], problem: str) -> None:
     with pytest.raises(InputError, match=problem):
         build()
 
@@ -231,12 +233,12 @@ def test_datasets_are_the_keys_of_their_nodes() -> None:
 def test_with_keys_replaces_positions_by_keys() -> None:
     key: EdgeKey = ("Cell", "HAS_CODE", "Code")
     found = ALPHA.with_keys(key)
-    for row, given in zip(
+    for row, positions in zip(
         found.itertuples(index=False), ALPHA.edges[key].itertuples(index=False), strict=True
     ):
-        assert row.source == ALPHA.nodes["Cell"]["key"][given.source]
-        assert row.target == ALPHA.nodes["Code"]["key"][given.target]
-        assert row[2:] == given[2:]
+        assert row.source == ALPHA.nodes["Cell"]["key"][positions.source]
+        assert row.target == ALPHA.nodes["Code"]["key"][positions.target]
+        assert row[2:] == positions[2:]
     assert ALPHA.edges[key]["source"].dtype == np.int64
 
 
@@ -244,9 +246,6 @@ def test_with_keys_replaces_positions_by_keys() -> None:
 @settings(max_examples=8, deadline=None)
 def test_hash_does_not_depend_on_the_order_of_rows(seed: int) -> None:
     assert shuffled(ALPHA, np.random.default_rng(seed)).content_hash() == HASH
-
-
-HASH = ALPHA.content_hash()
 
 
 def changed(value: Any) -> Any:
@@ -265,14 +264,13 @@ def changed(value: Any) -> Any:
 @given(st.data())
 @settings(max_examples=40, deadline=None)
 def test_hash_changes_with_any_value(data: st.DataObject) -> None:
-    nodes, edges = copied(ALPHA)
-    label = data.draw(st.sampled_from([*nodes, *(key for key in edges if declared_columns(key))]))
-    frame = edges[label] if isinstance(label, tuple) else nodes[label]
-    names = declared_columns(label) if isinstance(label, tuple) else list(frame)
-    column, row = data.draw(st.sampled_from(names)), data.draw(st.integers(0, len(frame) - 1))
     graph = Graph(*copied(ALPHA))
-    # Changed behind the checks: the hash reads what is there.
+    filled = [key for key in graph.edges if declared_columns(key)]
+    label = data.draw(st.sampled_from([*graph.nodes, *filled]))
     table = graph.edges[label] if isinstance(label, tuple) else graph.nodes[label]
+    names = declared_columns(label) if isinstance(label, tuple) else list(table)
+    column, row = data.draw(st.sampled_from(names)), data.draw(st.integers(0, len(table) - 1))
+    # Changed behind the checks: the hash reads what is there.
     values = table[column].tolist()
     values[row] = changed(values[row])
     table[column] = pd.Series(values, dtype=table[column].dtype)
@@ -324,9 +322,7 @@ def test_merge_is_the_union_by_key_where_the_last_stands() -> None:
             for graph in (ALPHA, beta)
             for row in records(graph.with_keys(key))
         }
-        found = {
-            tuple(row[name] for name in names): row for row in records(merged.with_keys(key))
-        }
+        found = {tuple(row[name] for name in names): row for row in records(merged.with_keys(key))}
         assert found == expected
         assert len(merged.edges[key]) == len(expected)
 
@@ -480,9 +476,6 @@ def test_pyg_has_the_shapes_and_numbers_of_the_tables() -> None:
         for position, column in enumerate(numbers):
             expected = frame[column].to_numpy(np.float32)
             np.testing.assert_array_equal(store.edge_attr[:, position].numpy(), expected)
-
-
-NUMBERS = ("integer", "float")
 
 
 def test_records_are_plain_and_leave_unknown_values_out() -> None:

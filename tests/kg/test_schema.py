@@ -73,7 +73,11 @@ def test_every_metadata_field_has_a_node_and_its_two_edges() -> None:
     assert set(METADATA_EDGES) == set(METADATA.values())
     assert len(set(METADATA_EDGES.values())) == len(METADATA_EDGES)
     for label in METADATA.values():
-        assert [item.name for item in node_type(label).properties] == ["key", "label", "ontology_id"]
+        assert [item.name for item in node_type(label).properties] == [
+            "key",
+            "label",
+            "ontology_id",
+        ]
         assert edge_type("Cell", METADATA_EDGES[label], label).properties == ()
         assert edge_type("State", "ATTENDS_TO", label).properties[0].name == "weight"
 
