@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .attention import Floats, Integers
+    from .attention_config import Floats, Integers
 
 Bools = npt.NDArray[np.bool_]
 _Z_LIMIT = 10.0

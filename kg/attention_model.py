@@ -15,7 +15,7 @@ from torch.nn import functional
 from .attention_batches import Bipartite, Messages, Step, local_pairs
 
 if TYPE_CHECKING:
-    from .attention import GraphAttentionConfig, Integers
+    from .attention_config import GraphAttentionConfig, Integers
 
 with warnings.catch_warnings():
     # torch 2.15 deprecates torch.jit.script, which torch-geometric calls on import

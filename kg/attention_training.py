@@ -24,7 +24,7 @@ from .attention_model import Network
 
 if TYPE_CHECKING:
     from ..encoders.base import Progress
-    from .attention import Floats, GraphAttentionConfig, Integers
+    from .attention_config import Floats, GraphAttentionConfig, Integers
 
 
 def train(
