@@ -118,10 +118,9 @@ def metadata_key(field_name: str, dataset: str, label: str, ontology_id: str) ->
     >>> metadata_key("tissue", "pbmc", "blood", ""), metadata_key("donor", "pbmc", "1", "")
     ('tissue:blood', 'donor:pbmc:1')
     """
-    if ontology_id:
-        return ontology_id
-    scope = f"{dataset}:" if field_name in ("donor", "batch") else ""
-    return f"{field_name}:{scope}{label}"
+    if field_name in ("donor", "batch"):
+        return f"{field_name}:{dataset}:{label}"
+    return ontology_id or f"{field_name}:{label}"
 
 
 def _ends(source: np.ndarray, target: np.ndarray, **properties: Any) -> pd.DataFrame:
@@ -293,6 +292,8 @@ def _top_attended(parts: Parts) -> pd.DataFrame:
 
 def _entries(matrix: sparse.csr_matrix, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Return entries of a sparse matrix, NaN where there is none."""
+    if not len(row):
+        return np.zeros(0)
     values = np.asarray(matrix[row, column], dtype=np.float64).ravel()
     return np.where(values > 0, values, np.nan)
 

@@ -74,8 +74,8 @@ class Graph:
             keys = frame["key"]
             if keys.duplicated().any():
                 _refuse(f"{label} repeats the key {keys[keys.duplicated()].iloc[0]!r}")
-            if (keys == "").any():
-                _refuse(f"{label} holds a node with an empty key")
+            if not _all_text(keys):
+                _refuse(f"{label} holds a node with an empty key, or one that is no text")
         for key, frame in self.edges.items():
             if key not in set(edge_tables()):
                 _refuse(f"the edge table {key} is not in the schema")
@@ -251,16 +251,21 @@ def _typed(frame: pd.DataFrame, properties: Iterable[Property], name: str) -> pd
     if missing or unknown:
         _refuse(f"table {name}: missing columns {missing}, columns not in the schema {unknown}")
     return pd.DataFrame(
-        {item.name: _column(frame[item.name], item.kind) for item in properties}
+        {item.name: _column(frame[item.name], item.kind, name) for item in properties}
     ).reset_index(drop=True)
 
 
-def _column(values: pd.Series, kind: str) -> "np.ndarray[Any, Any] | pd.Series":
+def _column(values: pd.Series, kind: str, table: str) -> "np.ndarray[Any, Any] | pd.Series":
     if kind in ("floats", "strings"):
         cell = [None if value is None else list(value) for value in values]
         return pd.Series(cell, dtype=object).to_numpy()
     if kind == "string":
         return values.astype(object).to_numpy()
+    if kind == "integer" and values.dtype.kind not in "iu":
+        numbers = values.to_numpy(np.float64)
+        # A cast would round positions and turn NaN into a number.
+        if not (numbers == np.floor(numbers)).all() or not np.isfinite(numbers).all():
+            _refuse(f"table {table}: {values.name} holds values that are no whole numbers")
     return values.to_numpy(_DTYPES[kind])
 
 
@@ -270,10 +275,15 @@ def _check_evidence(key: EdgeKey, frame: pd.DataFrame) -> None:
         if not ((values > 0) & (values <= 1)).all():
             _refuse(f"{key}: every claim needs a {column} in (0, 1]; a p of 0 or NaN is none")
     for column in ("null", "method", "dataset", "dataset_hash", "encoder_hash", "code_version"):
-        if (frame[column] == "").any():
+        if not _all_text(frame[column]):
             _refuse(f"{key}: every claim needs {column}")
     if not np.isfinite(frame["effect"]).all():
         _refuse(f"{key}: every claim needs a finite effect")
+
+
+def _all_text(values: pd.Series) -> bool:
+    kind = pd.api.types.infer_dtype(values, skipna=False)
+    return kind in ("string", "empty") and not (values == "").any()
 
 
 def _concat(frames: Iterable[pd.DataFrame | None]) -> pd.DataFrame:

@@ -21,6 +21,8 @@ def leiden(graph: sparse.csr_matrix, *, resolution: float, seed: int) -> np.ndar
     from graspologic_native import leiden_csr
 
     n = graph.shape[0]
+    graph = graph.copy()
+    graph.eliminate_zeros()
     if graph.nnz == 0:
         return np.arange(n)
     inside = graph.diagonal()

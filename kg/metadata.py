@@ -58,7 +58,7 @@ def read_metadata(
     Raises
     ------
     InputError
-        A named column does not exist, or a named label or donor column is constant or has a
+        A named column does not exist, is constant, or has a
         different value in every cell.
     """
     fields: dict[str, Metadata] = {}
@@ -84,6 +84,8 @@ def read_metadata(
             raise InputError(message)
         if problem and field == "cell_type":
             notes.append(f"labels: the column {column!r} {problem}, not used")
+        elif problem == "has a different value in every cell":
+            notes.append(f"{field}: the column {column!r} {problem}, not used")
         elif len(found.labels) and problem != "has a different value in every cell":
             fields[field] = found
     return fields, notes
