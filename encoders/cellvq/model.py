@@ -128,7 +128,9 @@ class CellVQ(nn.Module):
         # Keys of gene and value add; a root-mean-square of one per gene keeps scores tame.
         unit = self.config.n_genes**0.5 * self.gene_key.weight.shape[1] ** -0.5
         key = self.gene_key(loadings * unit) + self.value_key(tokens.value)
-        queries = self.query + self.query_cell(self.query_norm(first)).view(n, self.config.n_latents, -1)
+        queries = self.query + self.query_cell(self.query_norm(first)).view(
+            n, self.config.n_latents, -1
+        )
         scores = torch.bmm(queries, key.transpose(1, 2)) * self.config.key_width**-0.5
         present = tokens.present.unsqueeze(1)
         # Not -inf: a cell without any token would turn into NaN.
