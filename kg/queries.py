@@ -159,7 +159,9 @@ def _typed(values: "pd.Series | None", kind: str) -> pd.Series:
         return values.astype(np.float64)
     if kind == "boolean" and not values.isna().any():
         return values.astype(bool)
-    return values.astype(object).where(values.notna(), None)
+    known = values.notna().tolist()
+    cells = [cell if is_known else None for cell, is_known in zip(values, known, strict=True)]
+    return pd.Series(cells, index=values.index, dtype=object)
 
 
 def _usage(query: QueryFile) -> str:
