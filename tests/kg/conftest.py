@@ -1,15 +1,14 @@
 """Both engines behind one fixture."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from neo4j_server.server import Server
+from opener import Opener
 
 from scypher.kg.stores import Store, open_store
-
-Opener = Callable[..., Store]
 
 
 @pytest.fixture(params=["embedded", "neo4j"])

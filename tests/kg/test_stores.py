@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import Opener
+from opener import Opener
 from toy import SMALLEST, toy_graph
 
 from scypher.encoders.errors import InputError, StoreError
