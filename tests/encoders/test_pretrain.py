@@ -22,6 +22,7 @@ from scypher.encoders.cellvq.pretrain import (
     sample_cells,
     validate,
 )
+from scypher.encoders.cellvq.tokens import DEEPEST
 from scypher.encoders.cellvq.weights import load_model
 from scypher.encoders.vocabulary import gene_table
 
@@ -140,8 +141,8 @@ def test_deep_cells_are_brought_to_a_common_depth() -> None:
     counts = sparse.csr_matrix(rng.poisson(2000, (40, 50)).astype(np.float32))
     totals = np.asarray(counts.sum(axis=1)).ravel()
     _, target = make_batch(counts, totals, hidden_genes=0.4, max_tokens=50, rng=rng)
-    assert target.totals.max() <= 1e4
-    assert target.totals.min() >= 2.5e3 * (1 - 1e-6)
+    assert target.totals.max() <= DEEPEST
+    assert target.totals.min() >= DEEPEST / 4 * (1 - 1e-6)
     expected = target.totals.sum() * 0.4
     assert target.counts.sum().item() == pytest.approx(expected.item(), rel=0.05)
 

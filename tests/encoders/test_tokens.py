@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import sparse
 
-from scypher.encoders.cellvq.tokens import TARGET_DEPTH, SoftBins, keep_top, tokenise
+from scypher.encoders.cellvq.tokens import DEEPEST, TARGET_DEPTH, SoftBins, keep_top, tokenise
 
 
 def test_tokens_agree_with_a_loop() -> None:
@@ -23,7 +23,10 @@ def test_tokens_agree_with_a_loop() -> None:
         assert tokens.value[row].tolist() == [float(values[gene]) for gene in genes] + padding
         assert tokens.present[row].tolist() == [True] * len(genes) + [False] * len(padding)
         assert tokens.length[row].item() == len(genes)
-    np.testing.assert_allclose(tokens.depth[:, 0], [0, 0, 1, 2, 3, 4, 5, 6], rtol=1e-6)
+    # Cells deeper than those of training all have the depth of the deepest of these.
+    deepest = np.log10(DEEPEST)
+    expected = [0, 0, 1, 2, 3, 4, deepest, deepest]
+    np.testing.assert_allclose(tokens.depth[:, 0], expected, rtol=1e-6)
     assert (tokens.depth[:, 1] == TARGET_DEPTH).all()
     assert TARGET_DEPTH == 4
 
