@@ -11,6 +11,9 @@ from .errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+COUNTS_PER_CELL = 1e4
+"""Counts to which every cell is scaled before the logarithm."""
+
 TOLERANCE = 0.25
 """Largest distance of a recovered count from an integer that still counts as rounding.
 
@@ -167,3 +170,10 @@ def _suggest(adata: "AnnData", source: str) -> str:
     if found:
         return "; ".join(found) + "."
     return "No layer looks like counts: name the one that holds them by --layer (layer=…)."
+
+
+def normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
+    """Return natural log1p of counts per 10,000, float32, same sparsity."""
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    values = np.log1p(counts.data * (COUNTS_PER_CELL / totals)[rows]).astype(np.float32)
+    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)

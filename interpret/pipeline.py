@@ -14,7 +14,7 @@ from scipy import sparse
 from ..encoders import slots
 from ..encoders.base import Encoding, Progress, read_slots
 from ..encoders.cells import Cells, prepare
-from ..encoders.cellvq.corpus import normalise
+from ..encoders.counts import normalise
 from ..encoders.errors import InputError
 from ..encoders.registry import get_encoder
 from ..encoders.verbs import encode_cells

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from ..encoders.base import Encoding
 from ..encoders.cells import Cells
-from ..encoders.cellvq.corpus import normalise
+from ..encoders.counts import normalise
 from .attention import GraphAttention
 from .graph import EdgeKey, Graph
 from .metadata import Metadata

@@ -58,8 +58,7 @@ def read_metadata(
     Raises
     ------
     InputError
-        A named column does not exist, is constant, or has a
-        different value in every cell.
+        A named column does not exist, is constant, or has a different value in every cell.
     """
     fields: dict[str, Metadata] = {}
     notes: list[str] = []

@@ -10,8 +10,6 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from ..vocabulary import map_genes
 
-COUNTS_PER_CELL = 1e4
-
 
 @dataclass(frozen=True)
 class Corpus:
@@ -39,13 +37,6 @@ class Corpus:
     dataset: np.ndarray
     genes: list[str]
     names: list[str]
-
-
-def normalise(counts: sparse.csr_matrix, totals: np.ndarray) -> sparse.csr_matrix:
-    """Return natural log1p of counts per 10,000, float32, same sparsity."""
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    values = np.log1p(counts.data * (COUNTS_PER_CELL / totals)[rows]).astype(np.float32)
-    return sparse.csr_matrix((values, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def read_corpus(folder: Path, *, min_sets: int = 3, min_cells: int = 50) -> Corpus:

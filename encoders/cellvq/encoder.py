@@ -9,6 +9,7 @@ from scipy import sparse
 
 from ..base import Encoder, Encoding, Progress
 from ..cells import Cells
+from ..counts import normalise
 from ..errors import InputError
 from .adapt import (
     AdaptConfig,
@@ -17,7 +18,6 @@ from .adapt import (
     fit_own_components,
     initialise_projection,
 )
-from .corpus import normalise
 from .inference import assign_codes, embed
 from .tokens import keep_top
 from .weights import SHIPPED, load_model, state_hash

@@ -23,9 +23,10 @@ import torch
 from scipy import sparse
 from torch import nn
 
+from ..counts import normalise
 from .adapt import AdaptConfig, adapt_codes, initialise_projection
 from .config import CellVQConfig
-from .corpus import Corpus, corpus_svd, normalise, read_corpus
+from .corpus import Corpus, corpus_svd, read_corpus
 from .inference import assign_codes, embed
 from .model import CellVQ
 from .objective import Target, make_target, reconstruction, thin

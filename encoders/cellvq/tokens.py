@@ -7,7 +7,7 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from .corpus import COUNTS_PER_CELL
+from ..counts import COUNTS_PER_CELL
 
 TARGET_DEPTH = float(np.log10(COUNTS_PER_CELL))
 

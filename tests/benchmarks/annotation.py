@@ -18,7 +18,8 @@ from rows import Row, row, show
 from scipy import sparse
 
 from scypher.encoders.cells import Cells, prepare
-from scypher.encoders.cellvq.corpus import CorpusSVD, corpus_svd, normalise, read_corpus
+from scypher.encoders.cellvq.corpus import CorpusSVD, corpus_svd, read_corpus
+from scypher.encoders.counts import normalise
 from scypher.encoders.registry import get_encoder
 from scypher.interpret.quality import principal_components
 from scypher.interpret.variable_genes import select_genes

@@ -12,11 +12,11 @@ from scypher.encoders.cellvq.adapt import (
     fit_own_components,
     initialise_projection,
 )
-from scypher.encoders.cellvq.corpus import normalise
 from scypher.encoders.cellvq.inference import embed
 from scypher.encoders.cellvq.model import CellVQ
 from scypher.encoders.cellvq.objective import make_target, reconstruction
 from scypher.encoders.cellvq.weights import state_hash
+from scypher.encoders.counts import normalise
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import pytest
 from anndata import AnnData
 from scipy import sparse
 
-from scypher.encoders.cellvq.corpus import corpus_svd, normalise, read_corpus
+from scypher.encoders.cellvq.corpus import corpus_svd, read_corpus
+from scypher.encoders.counts import normalise
 from scypher.encoders.vocabulary import gene_table
 
 

@@ -6,7 +6,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors
 
 from scypher.encoders.cells import prepare
-from scypher.encoders.cellvq.corpus import normalise
+from scypher.encoders.counts import normalise
 from scypher.kg.neighbours import N_NEIGHBOURS, Neighbours, find_neighbours
 
 

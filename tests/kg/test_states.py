@@ -210,7 +210,7 @@ def test_real_cells_fall_into_states_of_their_types(data_dir: Path) -> None:
     from sklearn.neighbors import kneighbors_graph
 
     from scypher.encoders.cells import prepare
-    from scypher.encoders.cellvq.corpus import normalise
+    from scypher.encoders.counts import normalise
 
     cells = prepare(data_dir / "blood_pbmc68k_700.h5ad")
     values = normalise(cells.counts, cells.totals).toarray()
