@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scypher.encoders import slots
+from scypher.encoders.registry import cards
 from scypher.kg.queries import Parameter, QueryFile, list_queries
 from scypher.kg.schema import EDGES, EVIDENCE, NODES, EdgeType, NodeType, Property
 
@@ -31,6 +32,7 @@ def write_pages(folder: Path) -> None:
         "queries": queries_page,
         "schema": schema_page,
         "slots": slots_page,
+        "encoders": encoders_page,
     }
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in pages.items():
@@ -38,6 +40,23 @@ def write_pages(folder: Path) -> None:
         # An untouched file is not read again by the next build.
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
+
+
+def encoders_page() -> str:
+    """Return a section for each encoder, from its card."""
+    return "\n".join(
+        f"(encoder-{card.name})=\n## {card.name}\n\n{card.summary}.\n\n"
+        + _table(
+            ("", ""),
+            (
+                ("source", card.source),
+                ("weights", card.licence),
+                ("after the colon", card.argument or "nothing"),
+                ("`scypher pretrain`", "yes" if card.pretrain else "no"),
+            ),
+        )
+        for card in cards().values()
+    )
 
 
 def queries_page() -> str:

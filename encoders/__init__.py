@@ -11,14 +11,14 @@ import lazy_loader
 if TYPE_CHECKING:
     from .base import Encoder, Encoding
     from .cells import Cells, prepare
-    from .registry import ENCODERS, get_encoder
+    from .registry import cards, get_encoder
     from .verbs import encode, encode_cells
 
 __all__ = [
-    "ENCODERS",
     "Cells",
     "Encoder",
     "Encoding",
+    "cards",
     "encode",
     "encode_cells",
     "get_encoder",
@@ -30,7 +30,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
     submod_attrs={
         "base": ["Encoder", "Encoding"],
         "cells": ["Cells", "prepare"],
-        "registry": ["ENCODERS", "get_encoder"],
+        "registry": ["cards", "get_encoder"],
         "verbs": ["encode", "encode_cells"],
     },
 )

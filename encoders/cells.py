@@ -13,7 +13,7 @@ from scipy import sparse
 
 from .counts import find_counts
 from .errors import InputError
-from .vocabulary import ensembl_column, map_genes, require_known
+from .vocabulary import GeneMapping, ensembl_column, map_genes, require_known
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -37,6 +37,9 @@ class Cells:
         What was read, left out, renamed; one sentence each.
     source
         File name, or ``AnnData`` for an object.
+    measured
+        Ensembl ids of all genes of the file, those without a count among them: a panel of genes is
+        known by it, whatever cells are encoded.
     """
 
     adata: "AnnData"
@@ -44,6 +47,7 @@ class Cells:
     genes: pd.DataFrame
     notes: list[str]
     source: str
+    measured: frozenset[str] = frozenset()
 
     @property
     def totals(self) -> np.ndarray:
@@ -135,11 +139,18 @@ def prepare(data: "AnnData | str | Path", *, layer: str | None = None) -> Cells:
     adata = data[keep_cells, keep_genes].copy()
     counts = sparse.csr_matrix(counts[keep_cells][:, keep_genes])
     counts.sort_indices()
+    # Over all genes of the file: which of two names keeps a gene must not depend on the cells.
+    whole = _map(data).genes
+    mapping = GeneMapping(whole[keep_genes].reset_index(drop=True))
+    require_known(mapping)
+    measured = frozenset(whole["ensembl_id"]) - {""}
+    return Cells(adata, counts, mapping.genes, notes + mapping.notes(), source, measured)
+
+
+def _map(adata: "AnnData") -> GeneMapping:
     column = ensembl_column([str(name) for name in adata.var])
     ids = None if column is None else [str(value) for value in adata.var[column]]
-    mapping = map_genes([str(name) for name in adata.var_names], ids)
-    require_known(mapping)
-    return Cells(adata, counts, mapping.genes, notes + mapping.notes(), source)
+    return map_genes([str(name) for name in adata.var_names], ids)
 
 
 def _from_raw(data: "AnnData") -> "AnnData":

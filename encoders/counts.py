@@ -88,7 +88,8 @@ def is_integral(values: "np.ndarray[Any, Any]") -> bool:
     >>> is_integral(np.array([0.0, 3.0])), is_integral(np.array([0.5])), is_integral(np.array([-1]))
     (True, False, False)
     """
-    return bool((values >= 0).all() and (values == np.floor(values)).all())
+    finite = ((values >= 0) & (values < np.inf)).all()
+    return bool(finite and (values == np.floor(values)).all())
 
 
 def recover_counts(matrix: sparse.csr_matrix) -> tuple[sparse.csr_matrix, float] | None:

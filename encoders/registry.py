@@ -1,60 +1,81 @@
-"""The encoders by name."""
+"""The encoders by name, found in the catalogue."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+import pkgutil
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
+from . import catalogue
 from .base import Encoder
+from .card import Card
 from .errors import InputError
 
 
-@dataclass(frozen=True)
-class EncoderInfo:
-    """Card of an encoder: name, one line, source, and how to make it."""
-
-    name: str
-    summary: str
-    source: str
-    make: Callable[[Path | None, bool], Encoder]
+@cache
+def cards() -> dict[str, Card]:
+    """Return the card of every encoder by its name, in alphabetical order."""
+    modules = sorted(item.name for item in pkgutil.iter_modules(catalogue.__path__))
+    found = [import_module(f"{catalogue.__name__}.{name}").CARD for name in modules]
+    return {card.name: card for card in sorted(found, key=lambda card: card.name)}
 
 
-def _cellvq(folder: Path | None, adapt: bool) -> Encoder:
-    from .cellvq.encoder import CellVQEncoder
-    from .cellvq.weights import SHIPPED
-
-    return CellVQEncoder(folder or SHIPPED, adapt=adapt)
-
-
-ENCODERS = (
-    EncoderInfo(
-        "cellvq",
-        "CellVQ mini: latent tokens read expressed genes, one discrete code per cell",
-        "Wang et al., Nat Commun 2026, doi 10.1038/s41467-026-70071-5; own weights",
-        _cellvq,
-    ),
-)
-
-
-def get_encoder(name: str, *, adapt: bool = True) -> Encoder:
-    """Return an encoder by name, or CellVQ weights from a folder.
+def find_encoder(spec: str) -> tuple[Card, str | None]:
+    """Return the card and the argument that a specification means.
 
     Parameters
     ----------
-    name
-        Name of an encoder, or path of a folder with CellVQ weights.
-    adapt
-        Whether it may fit itself to the cells it encodes.
+    spec
+        ``NAME``; ``NAME:ARGUMENT`` (weights, or whatever the card says); or a folder of weights
+        that Scypher wrote, whose ``config.json`` names the encoder.
 
     Raises
     ------
     InputError
         There is no such encoder or folder; the message lists what exists.
     """
-    for info in ENCODERS:
-        if info.name == name:
-            return info.make(None, adapt)
-    if Path(name).is_dir():
-        return _cellvq(Path(name), adapt)
-    known = ", ".join(info.name for info in ENCODERS)
-    message = f"there is no encoder {name!r}; known: {known}, or a folder with CellVQ weights."
+    name, _, argument = spec.partition(":")
+    if name in cards():
+        return cards()[name], argument or None
+    if spec and Path(spec).is_dir():
+        return cards()[_encoder_of(Path(spec))], spec
+    known = ", ".join(
+        f"{card.name}:… ({card.argument})" if card.argument else card.name
+        for card in cards().values()
+    )
+    message = f"there is no encoder {spec!r}; known: {known}; or a folder with weights."
     raise InputError(message)
+
+
+def get_encoder(spec: str, *, adapt: bool = True) -> Encoder:
+    """Return an encoder.
+
+    Parameters
+    ----------
+    spec
+        See :func:`find_encoder`.
+    adapt
+        Whether it may fit itself to the cells it encodes.
+
+    Raises
+    ------
+    InputError
+        There is no such encoder or folder, or its weights do not fit.
+    """
+    card, argument = find_encoder(spec)
+    return card.make(argument, adapt)
+
+
+def _encoder_of(folder: Path) -> str:
+    try:
+        config = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError):
+        return "cellvq"  # whose loader says what it expects of a folder
+    name = config.get("encoder", "cellvq") if isinstance(config, dict) else "cellvq"
+    if not isinstance(name, str) or name not in cards():
+        message = (
+            f"{folder} holds weights of an encoder {name!r}; known: {', '.join(cards())}. "
+            "Give weights of one of those."
+        )
+        raise InputError(message)
+    return name

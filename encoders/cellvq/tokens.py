@@ -1,11 +1,11 @@
-"""Tokeniser: the expressed genes of a cell with their values, and two depth tokens."""
+"""Tokeniser: the expressed genes of cells with their values, ragged, and two depth values."""
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..counts import COUNTS_PER_CELL
 
@@ -16,88 +16,75 @@ DEEPEST = 20_000.0
 
 
 class Tokens(NamedTuple):
-    """Expressed genes of a batch of cells, padded on the right.
+    """Expressed genes of a batch of cells, one after another without padding.
 
     Attributes
     ----------
+    indptr
+        (n + 1,) int64, where the genes of each cell begin.
     gene
-        (n, length) index of the gene in the model, 0 at padded positions.
+        (nnz,) int64 index of the gene in the model.
     value
-        (n, length) log1p of counts per 10,000.
-    present
-        (n, length) ``False`` at padded positions.
+        (nnz,) log1p of counts per 10,000.
+    length
+        (n,) float32 number of expressed genes that the tokens stand for: more than there are
+        tokens when a random sample of them is read.
     depth
         (n, 2) source depth (log10 of the counts of the cell) and target depth (log10).
     """
 
+    indptr: Tensor
     gene: Tensor
     value: Tensor
-    present: Tensor
+    length: Tensor
     depth: Tensor
-
-    @property
-    def length(self) -> Tensor:
-        """Number of tokens of each cell, (n, 1) float."""
-        return self.present.sum(dim=1, keepdim=True).float()
 
 
 def tokenise(
     values: sparse.csr_matrix,
-    source_totals: np.ndarray,
+    totals: np.ndarray,
+    *,
     target_depth: np.ndarray | float = TARGET_DEPTH,
+    length: np.ndarray | None = None,
 ) -> Tokens:
-    """Return padded tokens of the rows of ``values`` (columns: genes of the model)."""
-    counts = np.diff(values.indptr)
-    length = max(int(counts.max(initial=0)), 1)
-    position = np.arange(values.nnz) - np.repeat(values.indptr[:-1], counts)
-    row = np.repeat(np.arange(values.shape[0]), counts)
-    gene = np.zeros((values.shape[0], length), np.int64)
-    value = np.zeros((values.shape[0], length), np.float32)
-    present = np.zeros((values.shape[0], length), bool)
-    gene[row, position] = values.indices
-    value[row, position] = values.data
-    present[row, position] = True
-    depth = np.empty((values.shape[0], 2), np.float32)
-    # Deeper cells than training saw are told apart by their genes, not by an unknown depth.
-    depth[:, 0] = np.log10(np.clip(source_totals, 1, DEEPEST))
-    depth[:, 1] = target_depth
-    return Tokens(*(torch.from_numpy(item) for item in (gene, value, present, depth)))
-
-
-def keep_top(values: sparse.csr_matrix, most: int) -> sparse.csr_matrix:
-    """Return at most ``most`` highest values a row; ties go to the lower column."""
-    lengths = np.diff(values.indptr)
-    if lengths.max(initial=0) <= most:
-        return values
-    row = np.repeat(np.arange(values.shape[0]), lengths)
-    order = np.lexsort((values.indices, -values.data, row))
-    rank = np.arange(values.nnz) - np.repeat(values.indptr[:-1], lengths)
-    kept = np.sort(order[rank < most])
-    matrix = sparse.coo_matrix(
-        (values.data[kept], (row[kept], values.indices[kept])), shape=values.shape
-    )
-    return sparse.csr_matrix(matrix)
-
-
-class SoftBins(nn.Module):
-    """Value embedding by soft assignment to learned bins (auto-discretisation of scFoundation).
-
-    ``u = LeakyReLU(w1 v + b1)``, ``weights = softmax(u + W2 u + b2)``, ``embedding = weights E``.
+    """Return the tokens of the rows of ``values`` (columns: genes of the model).
 
     Parameters
     ----------
-    n_bins, width
-        Number of bins and width of the embedding.
+    values
+        CSR (n, n_genes) log1p of counts per 10,000.
+    totals
+        (n,) counts of each cell over the whole transcriptome.
+    target_depth
+        Depth asked for, log10.
+    length
+        Expressed genes that the tokens stand for; those given when not said.
     """
+    if length is None:
+        length = np.diff(values.indptr)
+    return Tokens(
+        torch.from_numpy(values.indptr.astype(np.int64)),
+        torch.from_numpy(values.indices.astype(np.int64)),
+        torch.from_numpy(values.data.astype(np.float32, copy=False)),
+        torch.from_numpy(length.astype(np.float32)),
+        depths(totals, target_depth),
+    )
 
-    def __init__(self, n_bins: int, width: int) -> None:
-        super().__init__()
-        self.stretch = nn.Linear(1, n_bins)
-        self.mix = nn.Linear(n_bins, n_bins)
-        self.bins = nn.Parameter(torch.randn(n_bins, width) * 0.1)
 
-    def forward(self, value: Tensor) -> Tensor:
-        """Embed values of any shape; the width comes last."""
-        u = nn.functional.leaky_relu(self.stretch(value.unsqueeze(-1)), 0.1)
-        weights: Tensor = (u + self.mix(u)).softmax(dim=-1)
-        return weights @ self.bins
+def depths(totals: np.ndarray, target_depth: np.ndarray | float = TARGET_DEPTH) -> Tensor:
+    """Return source and target depth of cells, (n, 2), log10."""
+    depth = np.empty((len(totals), 2), np.float32)
+    # Deeper cells than training saw are told apart by their genes, not by an unknown depth.
+    depth[:, 0] = np.log10(np.clip(totals, 1, DEEPEST))
+    depth[:, 1] = target_depth
+    return torch.from_numpy(depth)
+
+
+def place_in_bins(value: Tensor, n_bins: int) -> tuple[Tensor, Tensor]:
+    """Return the lower of the two value bins around each value, and the share of the upper.
+
+    Bins are equally spaced from 0 to the largest possible value, log1p(10,000).
+    """
+    place = (value * ((n_bins - 1) / np.log1p(COUNTS_PER_CELL))).clamp(0, n_bins - 1 - 1e-4)
+    lower = place.long()
+    return lower, place - lower

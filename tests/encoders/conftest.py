@@ -1,6 +1,8 @@
 """Small models and data of the encoder tests."""
 
+import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,9 @@ from anndata import AnnData
 from scipy import sparse
 
 from scypher.encoders.base import Encoding
+from scypher.encoders.cellvq import weights
 from scypher.encoders.cellvq.config import CellVQConfig
 from scypher.encoders.cellvq.model import CellVQ
-from scypher.encoders.cellvq.weights import load_model
 from scypher.encoders.vocabulary import gene_table
 
 MARKERS = (
@@ -33,18 +35,30 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def shipped() -> Iterator[Path]:
+    """The weights that come with the package, or those of SCYPHER_TEST_WEIGHTS in their place."""
+    folder = Path(os.environ.get("SCYPHER_TEST_WEIGHTS", weights.SHIPPED))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "SHIPPED", folder)
+        yield folder
+
+
+@pytest.fixture(scope="session")
 def tiny_config() -> CellVQConfig:
     """Sizes of a model that runs in milliseconds."""
     return CellVQConfig(
         n_genes=60,
         width=16,
         own_width=4,
-        n_latents=3,
+        n_latents=4,
         key_width=8,
         n_bins=8,
+        token_width=12,
         n_layers=1,
         n_heads=2,
         hidden=32,
+        prior_rank=3,
+        decoder_hidden=20,
         n_bits=4,
         code_width=8,
         condition_width=16,
@@ -85,10 +99,10 @@ def tiny_values() -> tuple[sparse.csr_matrix, np.ndarray]:
 
 
 @pytest.fixture(scope="session")
-def symbols() -> list[str]:
+def symbols(shipped: Path) -> list[str]:
     """200 symbols of genes that the shipped model reads, the markers of three groups first."""
     table = gene_table()
-    read = table[table["ensembl_id"].isin(load_model().genes)]
+    read = table[table["ensembl_id"].isin(weights.load_model(shipped).genes)]
     read = read[(read["gene_class"] == "protein_coding") & ~read["symbol"].duplicated(keep=False)]
     markers = [name for group in MARKERS for name in group]
     assert set(markers) <= set(read["symbol"])

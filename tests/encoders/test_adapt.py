@@ -1,131 +1,134 @@
-"""Adapting a model to a data set: own components, projection, codebook."""
+"""Adapting a model to a data set: own components, then the codebook."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from scipy import sparse
 
-from scypher.encoders.cellvq.adapt import (
-    AdaptConfig,
-    adapt_codes,
-    copy_of,
-    fit_own_components,
-    initialise_projection,
-)
-from scypher.encoders.cellvq.inference import embed
-from scypher.encoders.cellvq.model import CellVQ
-from scypher.encoders.cellvq.objective import make_target, reconstruction
-from scypher.encoders.cellvq.weights import state_hash
+from scypher.encoders.cellvq import adapt as module
+from scypher.encoders.cellvq.adapt import adapt, fit_own_components
+from scypher.encoders.cellvq.inference import read_cells
+from scypher.encoders.cellvq.model import OWN_MOST, CellVQ
+from scypher.encoders.cellvq.tokens import tokenise
+from scypher.encoders.checkpoint import tensors_hash
 from scypher.encoders.counts import normalise
 
+Embedded = tuple[sparse.csr_matrix, np.ndarray, np.ndarray]
 
-@pytest.fixture(scope="module")
-def counts() -> sparse.csr_matrix:
-    """Counts of 90 cells and 60 genes in three groups."""
+
+@pytest.fixture
+def embedded(untrained: CellVQ) -> Embedded:
+    """Values, totals and embedding of 90 cells of 60 genes in three groups."""
     rng = np.random.default_rng(0)
     rate = np.full((90, 60), 0.5)
     for group in range(3):
         rate[group::3, group * 10 : group * 10 + 10] = 8
-    return sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
-
-
-@pytest.fixture
-def embedded(
-    untrained: CellVQ, counts: sparse.csr_matrix
-) -> tuple[sparse.csr_matrix, np.ndarray, np.ndarray]:
-    """Values, totals and embedding of the cells."""
+    counts = sparse.csr_matrix(rng.poisson(rate).astype(np.float32))
     totals = np.asarray(counts.sum(axis=1)).ravel()
     values = normalise(counts, totals)
-    return values, totals, embed(untrained, values, totals)[0]
+    return values, totals, read_cells(untrained, values, totals)[0]
+
+
+def fit(model: CellVQ, embedded: Embedded, seed: int = 0) -> np.ndarray:
+    return fit_own_components(model, embedded[0], embedded[2], np.random.default_rng(seed))
 
 
 def test_own_components_are_the_leading_ones_of_the_cells(
-    untrained: CellVQ, embedded: tuple[sparse.csr_matrix, np.ndarray, np.ndarray]
+    untrained: CellVQ, embedded: Embedded
 ) -> None:
     values, totals, embedding = embedded
-    assert (embedding[:, 16:] == 0).all()
-    filled = fit_own_components(untrained, values, embedding, np.random.default_rng(0))
-    scaled = values.toarray() / untrained.scale.numpy()
-    centred = scaled - scaled.mean(axis=0)
-    right = np.linalg.svd(centred, full_matrices=False)[2][:4]
+    filled = fit(untrained, embedded)
+    dense = values.toarray().astype(np.float64)
+    deviation = dense.std(axis=0)
+    scaled = np.minimum(dense / np.maximum(deviation, np.quantile(deviation, 0.25)), OWN_MOST)
+    right = np.linalg.svd(scaled - scaled.mean(axis=0), full_matrices=False)[2][:4]
     loadings = untrained.own_loadings.numpy()
     unit = loadings / np.linalg.norm(loadings, axis=0)
     np.testing.assert_allclose(np.abs((unit * right.T).sum(axis=0)), 1, atol=1e-3)
     assert (unit[np.abs(unit).argmax(axis=0), np.arange(4)] > 0).all()
-    np.testing.assert_array_equal(filled[:, :16], embedding[:, :16])
-    assert filled[:, 16:].var(axis=0).sum() == pytest.approx(
-        embedding[:, :16].var(axis=0).sum(), rel=1e-3
-    )
-    np.testing.assert_allclose(embed(untrained, values, totals)[0], filled, atol=1e-3)
+    np.testing.assert_array_equal(filled[:, :16], embedding)
+    variance = embedding.var(axis=0).sum()
+    assert filled[:, 16:].var(axis=0).sum() == pytest.approx(variance, rel=1e-3)
+    np.testing.assert_allclose(filled[:, 16:].mean(axis=0), 0, atol=1e-3)
+    with torch.no_grad():
+        own = untrained.own(tokenise(values, totals)).numpy()
+    np.testing.assert_allclose(own, filled[:, 16:], atol=1e-3)
 
 
-def test_own_components_repeat_and_leave_the_embedding_given_alone(
-    untrained: CellVQ, embedded: tuple[sparse.csr_matrix, np.ndarray, np.ndarray]
+def test_own_components_tell_planted_groups_apart(untrained: CellVQ, embedded: Embedded) -> None:
+    own = fit(untrained, embedded)[:, 16:18]
+    group = np.arange(90) % 3
+    centres = np.stack([own[group == number].mean(axis=0) for number in range(3)])
+    nearest = ((own[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
+    assert (nearest == group).mean() > 0.97
+
+
+def test_fewer_cells_than_components_leave_the_rest_empty(
+    untrained: CellVQ, embedded: Embedded
+) -> None:
+    few = embedded[0][:4], embedded[1][:4], embedded[2][:4]
+    filled = fit(untrained, few)
+    assert filled.shape == (4, 20)
+    assert (filled[:, 19] == 0).all()
+    assert np.isfinite(filled).all()
+
+
+def test_cells_that_are_all_alike_give_finite_components(untrained: CellVQ) -> None:
+    values = sparse.csr_matrix(np.full((60, 60), 2.0, np.float32))
+    embedding = read_cells(untrained, values, np.full(60, 120.0))[0]
+    filled = fit(untrained, (values, np.full(60, 120.0), embedding))
+    assert np.isfinite(filled).all()
+    for name in ("own_loadings", "own_centre", "own_scale"):
+        assert torch.isfinite(getattr(untrained, name)).all()
+
+
+@pytest.fixture
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ADAPTING", dataclasses.replace(module.ADAPTING, steps=30))
+
+
+@pytest.mark.usefixtures("few_steps")
+def test_adapting_repeats_with_its_seed_and_leaves_everything_else_alone(
+    untrained: CellVQ, embedded: Embedded
 ) -> None:
     values, _, embedding = embedded
-    before = embedding.copy()
-    first = fit_own_components(copy_of(untrained), values, embedding, np.random.default_rng(0))
-    again = fit_own_components(copy_of(untrained), values, embedding, np.random.default_rng(0))
-    np.testing.assert_array_equal(first, again)
-    np.testing.assert_array_equal(embedding, before)
-
-
-def test_the_projection_is_made_of_principal_axes(untrained: CellVQ) -> None:
-    rng = np.random.default_rng(1)
-    cells = (rng.normal(size=(400, 20)) * np.linspace(9, 0.5, 20) + 3).astype(np.float32)
-    initialise_projection(untrained, cells)
-    with torch.no_grad():
-        projected = untrained.discretise.project(torch.from_numpy(cells)).numpy()
-    variance, axes = np.linalg.eigh(np.cov(cells.T.astype(np.float64), bias=True))
-    variance, axes = variance[::-1][:8], axes[:, ::-1][:, :8]
-    expected = (cells - cells.mean(axis=0)) @ axes / variance**0.25
-    np.testing.assert_allclose(np.abs(projected), np.abs(expected), atol=5e-3)
-
-
-@pytest.mark.parametrize("twice", [False, True])
-def test_codes_learn_to_reconstruct_and_the_body_stays(
-    untrained: CellVQ,
-    counts: sparse.csr_matrix,
-    embedded: tuple[sparse.csr_matrix, np.ndarray, np.ndarray],
-    twice: bool,
-) -> None:
-    _, totals, embedding = embedded
-    cells = torch.from_numpy(embedding)
-    initialise_projection(untrained, embedding)
-    target = make_target(counts, totals, np.arange(60))
-
-    def loss(model: CellVQ) -> float:
-        with torch.no_grad():
-            return reconstruction(
-                model, model.discretise(cells, 1.0, None).quantised, target
-            ).item()
-
-    models = [copy_of(untrained) for _ in range(1 + twice)]
+    before, given = tensors_hash(untrained.state_dict()), embedding.copy()
     said: list[tuple[str, int, int]] = []
-    for model in models:
-        adapt_codes(
-            model,
-            cells,
-            counts,
-            totals,
-            config=AdaptConfig(steps=40, batch=32, genes=50, learning_rate=5e-3),
-            seed=3,
-            progress=lambda *step: said.append(step),
+
+    def run(seed: int) -> tuple[CellVQ, np.ndarray]:
+        return adapt(
+            untrained, values, embedding, seed=seed, progress=lambda *step: said.append(step)
         )
-    assert loss(models[0]) < loss(untrained) - 0.05
-    assert state_hash(models[0]) == state_hash(models[-1])
-    assert said[39][1:] == (40, 40)
-    assert not models[0].training
-    before, after = untrained.state_dict(), models[0].state_dict()
-    for name, value in before.items():
-        fitted = name.startswith(("discretise.", "decoder.")) or name == "gene_bias"
-        assert fitted or torch.equal(value, after[name]), name
+
+    (first, whole), (again, same), (other, _) = run(3), run(3), run(4)
+    assert whole.tobytes() == same.tobytes()
+    hashes = [tensors_hash(model.state_dict()) for model in (first, again, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert tensors_hash(untrained.state_dict()) == before
+    np.testing.assert_array_equal(embedding, given)
+    assert said[29] == ("training the codebook", 30, 30)
+    assert not first.training
+    kept = untrained.state_dict()
+    for name, value in first.state_dict().items():
+        fitted = name.startswith(("discretise.", "own_"))
+        assert fitted or torch.equal(value, kept[name]), name
 
 
-def test_a_copy_shares_nothing(untrained: CellVQ) -> None:
-    before = state_hash(untrained)
-    other = copy_of(untrained)
+def test_codes_learn_to_give_the_embedding_back(untrained: CellVQ, embedded: Embedded) -> None:
+    values, totals, embedding = embedded
     with torch.no_grad():
-        for value in other.state_dict().values():
-            value.add_(1)
-    assert state_hash(untrained) == before
+        # The embedding of a corpus has unit mean square.
+        untrained.centre.copy_(torch.from_numpy(embedding.mean(axis=0)) + untrained.centre)
+        size = float(np.sqrt(np.mean((embedding - embedding.mean(axis=0)) ** 2)))
+        untrained.loadings /= size
+        untrained.centre /= size
+    embedding = read_cells(untrained, values, totals)[0]
+    fitted, whole = adapt(untrained, values, embedding, seed=0, progress=lambda *step: None)
+    cells = torch.from_numpy(whole)
+    start, end = (
+        float((model.discretise(cells, 1.0, None).quantised - cells).square().mean().detach())
+        for model in (untrained, fitted)
+    )
+    assert end < 0.85 * start

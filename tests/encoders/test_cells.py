@@ -238,6 +238,38 @@ class TestContentHash:
         assert prepare(one).content_hash() != prepare(other).content_hash()
 
 
+def test_all_genes_of_the_file_are_measured_whatever_cells_are_taken(make_adata: Maker) -> None:
+    adata = make_adata()
+    counts = adata.X.toarray()
+    counts[60:, 7] = 0
+    counts[:, 9] = 0
+    adata.X = sparse.csr_matrix(counts)
+    whole, some = prepare(adata), prepare(adata[60:].copy())
+    assert len(some.genes) == len(whole.genes) - 1 == 198
+    assert whole.measured == some.measured
+    assert len(whole.measured) == 200
+    assert whole.measured > set(whole.genes["ensembl_id"])
+
+
+def test_which_of_two_names_keeps_a_gene_does_not_depend_on_the_cells(make_adata: Maker) -> None:
+    adata = make_adata()
+    gene = prepare(adata).genes["ensembl_id"].iloc[5]
+    adata.var_names = [*adata.var_names[:9], gene, *adata.var_names[10:]]
+    counts = adata.X.toarray()
+    counts[60:, 9] = 0
+    adata.X = sparse.csr_matrix(counts)
+    whole, some = prepare(adata).genes, prepare(adata[60:].copy()).genes
+    assert len(some) == 199
+    both = whole.set_index("name").loc[some["name"]]
+    assert both["ensembl_id"].tolist() == some["ensembl_id"].tolist()
+
+
+def test_names_that_are_no_genes_are_not_measured(make_adata: Maker, symbols: list[str]) -> None:
+    cells = prepare(make_adata(names=[*symbols[:-1], "NOGENE1"]))
+    assert len(cells.measured) == 199
+    assert "" not in cells.measured
+
+
 def test_real_cells_pass(data_dir: Path) -> None:
     cells = prepare(data_dir / "blood_pbmc68k_700.h5ad")
     assert cells.counts.shape[0] == 700

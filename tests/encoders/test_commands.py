@@ -1,5 +1,6 @@
-"""The command `scypher encode`."""
+"""The commands `scypher encode` and `scypher pretrain`."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from typer.testing import CliRunner
 
 from scypher import cli
 from scypher.encoders.base import read_slots
-from scypher.encoders.cellvq import encoder
-from scypher.encoders.cellvq.adapt import AdaptConfig
+from scypher.encoders.cellvq import adapt
 from scypher.encoders.errors import InputError
 
 Maker = Callable[..., AnnData]
@@ -44,7 +44,7 @@ def test_encode_writes_the_file_and_says_what_it_did(toy: Path) -> None:
 def test_encode_adapts_by_default_and_takes_a_seed(
     toy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoder, "AdaptConfig", lambda: AdaptConfig(steps=4))
+    monkeypatch.setattr(adapt, "ADAPTING", dataclasses.replace(adapt.ADAPTING, steps=4))
     out = toy.with_name("out.h5ad")
     result = CliRunner().invoke(cli.app, ["encode", str(toy), "--out", str(out), "--seed", "7"])
     assert result.exit_code == 0, result.output
@@ -83,7 +83,8 @@ def test_bad_input_leaves_nothing_and_exits_with_two(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--encoder", "nothing"], "known: cellvq"),
+        (["--encoder", "nothing"], "there is no encoder 'nothing'; known: "),
+        (["--encoder", "cellvq:gone"], "no readable CellVQ model"),
         (["--layer", "umi"], "no 'umi'; there are: X"),
     ],
 )
@@ -116,3 +117,14 @@ def test_a_folder_as_target_is_told_before_anything_is_computed(toy: Path) -> No
     result = CliRunner().invoke(cli.app, ["encode", str(toy), "--out", str(out), "--no-adapt"])
     assert isinstance(result.exception, InputError)
     assert files(toy.parent) == ["folder", "toy.h5ad"]
+
+
+def test_a_wrong_training_configuration_exits_with_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.toml").write_text('encoder = "cellvq"\n')
+    assert run(monkeypatch, "pretrain", tmp_path / "run.toml") == 2
+    error = capsys.readouterr().err
+    assert "missing keys ['data', 'out']" in error
+    assert "Traceback" not in error
+    assert files(tmp_path) == ["run.toml"]

@@ -1,4 +1,4 @@
-"""The body of the model: its start as a linear encoder, padding, attention, decoder."""
+"""The model as a whole: sizes, independence of cells, own components, decoder."""
 
 import dataclasses
 
@@ -7,9 +7,11 @@ import pytest
 import torch
 from scipy import sparse
 
-from scypher.encoders.cellvq.config import CellVQConfig
-from scypher.encoders.cellvq.model import CellVQ
+from scypher.encoders.cellvq.config import PRESETS, CellVQConfig
+from scypher.encoders.cellvq.latent import LatentReader
+from scypher.encoders.cellvq.model import OWN_MOST, CellVQ
 from scypher.encoders.cellvq.tokens import Tokens, tokenise
+from scypher.encoders.errors import InputError
 
 Values = tuple[sparse.csr_matrix, np.ndarray]
 
@@ -19,72 +21,57 @@ def tokens(tiny_values: Values) -> Tokens:
     return tokenise(*tiny_values)
 
 
-def alone(tiny_values: Values, row: int) -> Tokens:
-    values, totals = tiny_values
-    return tokenise(sparse.csr_matrix(values[row]), totals[row : row + 1])
-
-
 def test_sizes_survive_json(tiny_config: CellVQConfig) -> None:
-    assert CellVQConfig.from_json(tiny_config.to_json()) == tiny_config
-    assert tiny_config.n_codes == 16
+    config = dataclasses.replace(tiny_config, properties={"cell_type": ["B", "T"]})
+    assert CellVQConfig.from_json(config.to_json()) == config
+    assert config.n_codes == 16
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_every_preset_fits_together(preset: str) -> None:
+    config = CellVQConfig.from_settings({"preset": preset, "n_layers": 1}, 40)
+    model = CellVQ(config).eval()
+    with torch.no_grad():
+        body = model.read(tokenise(sparse.csr_matrix(np.eye(3, 40, dtype=np.float32)), np.ones(3)))
+    assert body.cell.shape == (3, config.width)
+    assert torch.isfinite(body.cell).all()
+
+
+def test_settings_replace_sizes_of_the_preset() -> None:
+    config = CellVQConfig.from_settings({"preset": "tiny", "n_bits": 3}, 50)
+    assert (config.n_genes, config.width, config.n_bits, config.n_codes) == (50, 32, 3, 8)
+    assert CellVQConfig.from_settings({}, 50) == CellVQConfig(50)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"preset": "huge"}, "no preset 'huge' of cellvq; known: tiny, mini, small, base"),
+        ({"n_wheels": 4}, r"unknown model settings \['n_wheels'\]; known: .*width"),
+        ({"n_genes": 4}, r"unknown model settings \['n_genes'\]"),
+        ({"reader": "fast"}, "reader is 'fast'; expected latent or full"),
+        ({"n_latents": 3}, "width is 128, n_latents 3"),
+        ({"n_heads": 7}, "token_width is 64, n_heads 7"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        CellVQConfig.from_settings(settings, 50)
 
 
 @torch.no_grad()
-def test_the_untrained_embedding_is_that_of_the_svd(
-    untrained: CellVQ, tiny_values: Values, tokens: Tokens
-) -> None:
-    dense = tiny_values[0].toarray().astype(np.float64)
-    expected = dense / untrained.scale.numpy() @ untrained.loadings.numpy()
-    expected -= untrained.centre.numpy()
-    body = untrained.read(tokens)
-    np.testing.assert_allclose(body.cell.numpy(), expected, atol=2e-5)
-    for latent in range(3):
-        np.testing.assert_allclose(body.latents[:, latent].numpy(), expected, atol=2e-5)
-
-
-@torch.no_grad()
-def test_untrained_attention_is_uniform(untrained: CellVQ, tokens: Tokens) -> None:
-    expected = tokens.present / tokens.length
-    for latent in range(3):
-        torch.testing.assert_close(untrained.read(tokens).attention[:, latent], expected)
-
-
-@torch.no_grad()
-def test_trained_attention_is_not_uniform_and_sums_to_one(trained: CellVQ, tokens: Tokens) -> None:
-    attention = trained.read(tokens).attention
-    torch.testing.assert_close(attention.sum(dim=2), torch.ones(20, 3))
-    assert (attention >= 0).all()
-    uniform = (tokens.present / tokens.length).unsqueeze(1)
-    assert (attention - uniform).abs().max() > 0.02
-
-
-@torch.no_grad()
-def test_padding_gets_exactly_no_attention(trained: CellVQ, tokens: Tokens) -> None:
-    attention = trained.read(tokens).attention
-    padded = ~tokens.present.unsqueeze(1).expand_as(attention)
-    assert padded.any()
-    assert (attention[padded] == 0).all()
-
-
-@torch.no_grad()
-def test_a_cell_alone_equals_the_cell_in_a_padded_batch(
+def test_a_cell_alone_equals_the_cell_in_a_batch(
     trained: CellVQ, tiny_values: Values, tokens: Tokens
 ) -> None:
-    trained.own_loadings.normal_(generator=torch.Generator().manual_seed(0))
+    values, totals = tiny_values
     together = trained.read(tokens)
-    whole = trained.whole(together, tokens)
-    codes = trained.discretise(whole, 0.1, None).code
-    weights = trained.latent_weights(together)
     for row in range(20):
-        single = alone(tiny_values, row)
-        length = single.gene.shape[1]
+        single = tokenise(sparse.csr_matrix(values[row]), totals[row : row + 1])
         body = trained.read(single)
-        own = trained.whole(body, single)
-        scale = whole[row].abs().max().clamp_min(1)
-        assert ((own[0] - whole[row]).abs() / scale).max() < 1e-5
-        assert (body.attention[0] - together.attention[row, :, :length]).abs().max() < 1e-5
-        assert (trained.latent_weights(body)[0] - weights[row]).abs().max() < 1e-5
-        assert trained.discretise(own, 0.1, None).code.item() == codes[row].item()
+        scale = together.cell[row].abs().max().clamp_min(1)
+        assert ((body.cell[0] - together.cell[row]).abs() / scale).max() < 1e-5
+        own = slice(int(tokens.indptr[row]), int(tokens.indptr[row + 1]))
+        assert (body.attention - together.attention[own]).abs().max() < 1e-5
 
 
 @torch.no_grad()
@@ -92,13 +79,10 @@ def test_a_cell_without_tokens_gives_no_nan(trained: CellVQ, tiny_values: Values
     dense = tiny_values[0].toarray()
     dense[4] = 0
     for values in (sparse.csr_matrix(dense), sparse.csr_matrix((1, 60), dtype=np.float32)):
-        tokens = tokenise(values, np.full(values.shape[0], 50.0))
-        body = trained.read(tokens)
-        result = trained.discretise(trained.whole(body, tokens), 0.1, None)
-        for item in (*body, *result, trained.latent_weights(body)):
+        body = trained.read(tokenise(values, np.full(values.shape[0], 50.0)))
+        for item in body:
             assert torch.isfinite(item).all()
-        empty = min(4, values.shape[0] - 1)
-        assert (body.attention[empty] == 0).all()
+        assert len(body.attention) == values.nnz
 
 
 def test_a_cell_without_tokens_gives_finite_gradients(trained: CellVQ) -> None:
@@ -109,50 +93,61 @@ def test_a_cell_without_tokens_gives_finite_gradients(trained: CellVQ) -> None:
 
 
 @torch.no_grad()
-def test_order_of_the_tokens_does_not_matter(trained: CellVQ, tokens: Tokens) -> None:
-    order = torch.randperm(tokens.gene.shape[1], generator=torch.Generator().manual_seed(0))
-    shuffled = Tokens(
-        tokens.gene[:, order], tokens.value[:, order], tokens.present[:, order], tokens.depth
-    )
+def test_order_of_the_tokens_does_not_matter(trained: CellVQ, tiny_values: Values) -> None:
+    values, totals = tiny_values
+    tokens = tokenise(sparse.csr_matrix(values[-1]), totals[-1:])
+    order = torch.randperm(len(tokens.gene), generator=torch.Generator().manual_seed(0))
+    shuffled = tokens._replace(gene=tokens.gene[order], value=tokens.value[order])
     body, other = trained.read(tokens), trained.read(shuffled)
     torch.testing.assert_close(body.cell, other.cell, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(body.attention[:, :, order], other.attention, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(body.attention[order], other.attention, atol=1e-5, rtol=1e-4)
 
 
 @torch.no_grad()
-def test_shares_of_the_latents_sum_to_one(trained: CellVQ, tokens: Tokens) -> None:
-    weights = trained.latent_weights(trained.read(tokens))
-    assert weights.shape == (20, 3)
-    assert (weights >= 0).all()
-    torch.testing.assert_close(weights.sum(dim=1), torch.ones(20))
-
-
-@torch.no_grad()
-def test_own_components_are_linear_in_the_scaled_values(
+def test_own_components_are_linear_in_bounded_values(
     trained: CellVQ, tiny_values: Values, tokens: Tokens
 ) -> None:
     assert trained.own_loadings.shape == (60, 4)
-    generator = torch.Generator().manual_seed(1)
-    trained.own_loadings.normal_(generator=generator)
-    trained.own_centre.normal_(generator=generator)
-    scaled = tiny_values[0].toarray() / trained.scale.numpy()
+    trained.own_scale.copy_(torch.linspace(0.2, 3, 60))
+    scaled = np.minimum(tiny_values[0].toarray() / trained.own_scale.numpy(), OWN_MOST)
+    assert (scaled == OWN_MOST).mean() > 0.1
     expected = scaled @ trained.own_loadings.numpy() - trained.own_centre.numpy()
     np.testing.assert_allclose(trained.own(tokens).numpy(), expected, atol=1e-3, rtol=1e-4)
-    whole = trained.whole(trained.read(tokens), tokens)
-    assert whole.shape == (20, 20)
-    assert torch.equal(whole[:, 16:], trained.own(tokens))
+
+
+def ragged(n: int, genes: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return indptr and genes where every cell asks for the same genes."""
+    return torch.arange(n + 1) * len(genes), torch.tensor(genes * n)
+
+
+@torch.no_grad()
+def test_the_decoder_follows_its_formula(trained: CellVQ) -> None:
+    state = {name: value.double().numpy() for name, value in trained.state_dict().items()}
+    cell = np.random.default_rng(0).normal(size=(5, 16))
+    indptr, gene = ragged(5, [7, 2, 59])
+    totals = torch.full((15,), 100.0)
+    found = trained.decode(torch.from_numpy(cell).float(), indptr, gene, totals)
+    hidden = cell @ state["decoder.layers.0.0.weight"].T + state["decoder.layers.0.0.bias"]
+    gelu = torch.nn.functional.gelu(torch.from_numpy(hidden)).numpy()
+    weights = cell + gelu @ state["decoder.layers.0.2.weight"].T + state["decoder.layers.0.2.bias"]
+    for p, g in enumerate(gene.tolist()):
+        logit = weights[p // 3] @ state["loadings"][g] * np.sqrt(60 / 16) + state["gene_bias"][g]
+        mean = 100 * np.exp(np.clip(logit, -25, 0))
+        dropout = state["gene_dropout"][g] - state["dropout_slope"][0] * np.log(mean)
+        assert found[0][p].item() == pytest.approx(max(mean, 1e-6), rel=1e-4)
+        dispersion = np.exp(np.clip(state["gene_log_dispersion"][g], -6, 6))
+        assert found[1][p].item() == pytest.approx(dispersion, rel=1e-5)
+        assert found[2][p].item() == pytest.approx(dropout, rel=1e-4, abs=1e-4)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("size", [1.0, 1e4])
 def test_decoded_parameters_lie_in_their_ranges(trained: CellVQ, size: float) -> None:
     cell = torch.randn(7, 16, generator=torch.Generator().manual_seed(0)) * size
-    totals = torch.logspace(0, 6, 7).unsqueeze(1)
-    genes = torch.tensor([3, 59, 0, 17])
+    totals = torch.logspace(0, 6, 7).repeat_interleave(4)
     trained.gene_log_dispersion[:4] = torch.tensor([-50.0, 50.0, 0.0, 1.0])
-    mean, dispersion, dropout = trained.decode(cell, genes, totals)
-    assert mean.shape == dropout.shape == (7, 4)
-    assert dispersion.shape == (4,)
+    mean, dispersion, dropout = trained.decode(cell, *ragged(7, [3, 59, 0, 17]), totals)
+    assert mean.shape == dropout.shape == dispersion.shape == (28,)
     assert (mean > 0).all()
     assert (mean <= totals * (1 + 1e-6)).all()
     assert (dispersion >= np.exp(-6) * (1 - 1e-6)).all()
@@ -161,20 +156,19 @@ def test_decoded_parameters_lie_in_their_ranges(trained: CellVQ, size: float) ->
 
 
 @torch.no_grad()
-def test_the_mean_grows_with_depth_and_genes_are_picked(trained: CellVQ) -> None:
+def test_the_mean_grows_with_depth(trained: CellVQ) -> None:
     cell = torch.randn(5, 16, generator=torch.Generator().manual_seed(0))
-    everything = trained.decode(cell, torch.arange(60), torch.full((5, 1), 100.0))
-    some = trained.decode(cell, torch.tensor([7, 2]), torch.full((5, 1), 100.0))
-    torch.testing.assert_close(some[0], everything[0][:, [7, 2]])
-    torch.testing.assert_close(some[1], everything[1][[7, 2]])
-    deeper = trained.decode(cell, torch.tensor([7, 2]), torch.full((5, 1), 1000.0))
+    some = trained.decode(cell, *ragged(5, [7, 2]), torch.full((10,), 100.0))
+    deeper = trained.decode(cell, *ragged(5, [7, 2]), torch.full((10,), 1000.0))
     torch.testing.assert_close(deeper[0], some[0] * 10)
 
 
 def test_every_trained_parameter_gets_a_gradient(trained: CellVQ, tokens: Tokens) -> None:
     body = trained.read(tokens)
-    result = trained.discretise(trained.whole(body, tokens), 0.5, torch.Generator().manual_seed(0))
-    parts = trained.decode(result.quantised, torch.arange(60), torch.full((20, 1), 1e3))
+    padded = torch.nn.functional.pad(body.cell, (0, 4))
+    result = trained.discretise(padded, 0.5, torch.Generator().manual_seed(0))
+    indptr, gene = ragged(20, list(range(60)))
+    parts = trained.decode(result.quantised[:, :16], indptr, gene, torch.full((1200,), 1e3))
     (body.cell.sum() + sum(part.log().sum() for part in parts[:2]) + parts[2].sum()).backward()
     for name, value in trained.named_parameters():
         if value.requires_grad:
@@ -185,7 +179,14 @@ def test_every_trained_parameter_gets_a_gradient(trained: CellVQ, tokens: Tokens
 def test_more_layers_start_neutral_too(tiny_config: CellVQConfig, tokens: Tokens) -> None:
     torch.manual_seed(0)
     model = CellVQ(dataclasses.replace(tiny_config, n_layers=3))
+    assert isinstance(model.reader, LatentReader)
+    assert len(model.reader.layers) == 3
     with torch.no_grad():
         model.loadings.normal_()
-        body = model.read(tokens)
-    torch.testing.assert_close(body.latents[:, 0], body.cell, atol=1e-4, rtol=1e-4)
+        lengths = tokens.indptr.diff()
+        linear = torch.zeros(20, 16).index_add(
+            0,
+            torch.repeat_interleave(torch.arange(20), lengths),
+            tokens.value[:, None] * model.loadings[tokens.gene],
+        )
+        torch.testing.assert_close(model.read(tokens).cell, linear, atol=1e-3, rtol=1e-4)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scypher.encoders.cellvq.scd import SoftConditionalDiscretisation, codebook_spread
+from scypher.encoders.scd import SoftConditionalDiscretisation, codebook_spread
 
 
 @pytest.fixture

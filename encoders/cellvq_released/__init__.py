@@ -1,0 +1,1 @@
+"""The published CellVQ and scFoundation architectures, for weights that the user brings."""

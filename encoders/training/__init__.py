@@ -1,0 +1,1 @@
+"""Training: cells stream from files, one loop trains every encoder."""
