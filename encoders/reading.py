@@ -59,8 +59,11 @@ def chunks_by_length(lengths: np.ndarray, most: int) -> Iterator[np.ndarray]:
     order = np.argsort(lengths, kind="stable")
     start = 0
     while start < len(order):
-        # Rows ascend in length, so a chunk is as wide as its last row.
-        width = np.maximum(lengths[order[start:]], 1) * np.arange(1, len(order) - start + 1)
+        # Rows ascend in length, so a chunk is as wide as its last row, and none has more rows than
+        # fit when all are as short as its first.
+        fitting = most // max(int(lengths[order[start]]), 1) + 1
+        ahead = np.maximum(lengths[order[start : start + fitting]], 1)
+        width = ahead * np.arange(1, len(ahead) + 1)
         size = max(1, int(np.searchsorted(width, most, side="right")))
         yield order[start : start + size]
         start += size

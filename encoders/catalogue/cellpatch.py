@@ -29,9 +29,14 @@ def _make(argument: str | None, adapt: bool) -> "Encoder":
 
 
 def _pretrain(settings: Mapping[str, Any], source: "Source") -> "Objective":
+    import torch
+
     from ..cellpatch.objective import CellPatchObjective
 
-    return CellPatchObjective(settings, source.genes)
+    given = dict(settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(given.pop("seed", 0)))
+        return CellPatchObjective(given, source.genes)
 
 
 CARD = Card(

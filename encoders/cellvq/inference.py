@@ -8,7 +8,7 @@ import torch
 from scipy import sparse
 
 from ..base import Progress
-from ..reading import TOP_ATTENDED
+from ..reading import TOP_ATTENDED, chunks_by_length
 from .fused import FusedReader
 from .kernels import cell_of_entry
 from .latent import LatentReader
@@ -16,8 +16,8 @@ from .model import CellVQ
 from .tokens import depths, tokenise
 from .top import top_of_rows
 
-TOKENS_PER_CHUNK = 400_000
-"""Genes read at once; bounds the memory."""
+NUMBERS_PER_CHUNK = 25_600_000
+"""Genes read at once, padding included, times the width of a token; bounds the memory."""
 
 
 @torch.no_grad()
@@ -44,23 +44,26 @@ def read_cells(
     progress
         Told how far it is.
     """
-    n = values.shape[0]
+    n, done = values.shape[0], 0
     embedding = np.empty((n, model.config.width), np.float32)
-    parts = []
-    start = 0
+    # Of one size from the start: nothing has to be joined, so the result is never held twice.
+    kept = np.zeros((n, TOP_ATTENDED), np.int32)
+    weights = np.zeros((n, TOP_ATTENDED), np.float32)
+    counts = np.zeros(n, np.int64)
     read = _reader_of(model)
-    while start < n:
-        limit = values.indptr[start] + TOKENS_PER_CHUNK
-        stop = max(start + 1, int(np.searchsorted(values.indptr, limit, side="right")) - 1)
-        embedding[start:stop], *kept = read(values[start:stop], totals[start:stop])
-        parts.append(kept)
-        start = stop
-        progress("encoding cells", start, n)
-    counts, genes, weights = (np.concatenate(item) for item in zip(*parts, strict=True))
+    most = NUMBERS_PER_CHUNK // model.config.token_width
+    for rows in chunks_by_length(np.diff(values.indptr), most):
+        cell, count, gene, weight = read(sparse.csr_matrix(values[rows]), totals[rows])
+        embedding[rows], counts[rows] = cell, count
+        row, place = np.nonzero(np.arange(TOP_ATTENDED) < count[:, None])
+        kept[rows[row], place] = gene
+        weights[rows[row], place] = weight
+        done += len(rows)
+        progress("encoding cells", done, n)
     indptr = np.concatenate([[0], np.cumsum(counts)])
-    matrix = sparse.csr_matrix((weights, genes, indptr), shape=values.shape)
-    matrix.sort_indices()
-    return embedding, matrix
+    inside = np.arange(TOP_ATTENDED) < counts[:, None]
+    flat = (weights.ravel(), kept.ravel()) if inside.all() else (weights[inside], kept[inside])
+    return embedding, sparse.csr_matrix((*flat, indptr), shape=values.shape)
 
 
 Read = Callable[

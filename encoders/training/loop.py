@@ -134,7 +134,7 @@ def train(
                 else None
             )
             objective.train()
-            loss = _step(fabric, module, wrapped, ready)
+            loss = _step(fabric, module, ready, plan)
             fabric.clip_gradients(module, wrapped, max_norm=plan.clip)
             wrapped.step()
             wrapped.zero_grad()
@@ -195,14 +195,22 @@ class _Batches:
         ]
 
 
-def _step(fabric: "Fabric", module: Any, optimiser: Any, ready: list[tuple[Any, ...]]) -> Tensor:
+def _step(fabric: "Fabric", module: Any, ready: list[tuple[Any, ...]], plan: Plan) -> Tensor:
     """Accumulate the gradients of the blocks of a step; return their mean loss."""
     total = torch.zeros((), device=fabric.device)
     for number, batch in enumerate(ready):
         last = number == len(ready) - 1
-        with fabric.no_backward_sync(module, enabled=not last):
-            loss = module(fabric.to_device(batch)) / len(ready)
-            fabric.backward(loss)
+        try:
+            with fabric.no_backward_sync(module, enabled=not last):
+                loss = module(fabric.to_device(batch)) / len(ready)
+                fabric.backward(loss)
+        except torch.OutOfMemoryError as error:
+            message = (
+                f"a block of {plan.block} cells does not fit into the memory of {fabric.device}; "
+                f"set block = {max(plan.block // 2, 1)} and blocks_per_step = "
+                f"{2 * plan.blocks_per_step}, which makes the same step."
+            )
+            raise InputError(message) from error
         total += loss.detach()
     return total
 

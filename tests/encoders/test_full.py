@@ -150,7 +150,7 @@ def test_reading_in_chunks_gives_the_same(
 
     values, totals = tiny_values
     embedding, attention = read_cells(moved, values, totals)
-    monkeypatch.setattr(inference, "TOKENS_PER_CHUNK", 100)
+    monkeypatch.setattr(inference, "NUMBERS_PER_CHUNK", 100 * moved.config.token_width)
     other, sparser = read_cells(moved, values, totals)
     np.testing.assert_allclose(other, embedding, rtol=1e-4, atol=1e-3)
     np.testing.assert_allclose(sparser.toarray(), attention.toarray(), rtol=1e-3, atol=1e-4)

@@ -83,15 +83,16 @@ def test_chunks_change_nothing(
     values, totals = tiny_values
     embedding, attention = read_cells(trained, values, totals)
     said: list[tuple[str, int, int]] = []
-    monkeypatch.setattr(inference, "TOKENS_PER_CHUNK", 100)
+    monkeypatch.setattr(inference, "NUMBERS_PER_CHUNK", 100 * trained.config.token_width)
     other, sparser = read_cells(trained, values, totals, progress=lambda *step: said.append(step))
     np.testing.assert_array_equal(other, embedding)
     np.testing.assert_array_equal(sparser.toarray(), attention.toarray())
     done = [0, *(step[1] for step in said)]
     assert done[-1] == 20
     assert len(done) > 5
+    lengths = np.sort(np.diff(values.indptr))
     for start, stop in itertools.pairwise(done):
-        assert stop - start == 1 or values.indptr[stop] - values.indptr[start] <= 100
+        assert stop - start == 1 or (stop - start) * lengths[stop - 1] <= 100
     assert {(what, total) for what, _, total in said} == {("encoding cells", 20)}
 
 
@@ -130,7 +131,7 @@ def test_memory_does_not_grow_with_the_tokens_of_all_cells(
     torch.manual_seed(0)
     model = CellVQ(config).eval()
     rng = np.random.default_rng(0)
-    monkeypatch.setattr(inference, "TOKENS_PER_CHUNK", 20_000)
+    monkeypatch.setattr(inference, "NUMBERS_PER_CHUNK", 20_000 * config.token_width)
 
     def temporaries(n: int) -> int:
         """Return the peak of memory beyond the input and the result, bytes."""
