@@ -97,7 +97,7 @@ BAD: dict[str, tuple[Edit, tuple[str, ...], str]] = {
         ("--label", "each"),
         "different value in every cell",
     ),
-    "no such encoder": (lambda data: None, ("--encoder", "nothing"), "known: cellvq"),
+    "no such encoder": (lambda data: None, ("--encoder", "nothing"), "there is no encoder"),
 }
 
 
