@@ -211,7 +211,8 @@ def peak(path: Path) -> float:
     values = sparse.csr_matrix(sparse.load_npz(path))
     embedding, attention = read_cells(model, values, np.full(values.shape[0], DEPTH))
     # Not getrusage: a child begins with the peak of the process that started it.
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    lines = Path("/proc/self/status").read_text().splitlines()
+    status = dict(line.split(":", 1) for line in lines)
     whole = int(status["VmHWM"].split()[0]) * 1024
     held = [embedding, *(getattr(item, part) for item in (values, attention) for part in PARTS)]
     return (whole - sum(array.nbytes for array in held)) / 1e6
