@@ -240,14 +240,18 @@ def assign_codes(
     parts = []
     for start in range(0, len(embedding), chunk):
         cells = torch.from_numpy(np.ascontiguousarray(embedding[start : start + chunk]))
-        similarity = model.similarity(cells, codebook)
-        probability = (2 * similarity / SOFT_TEMPERATURE).softmax(dim=1)
-        code = similarity.argmax(dim=1)
-        best = probability.gather(1, code[:, None]).squeeze(1)
-        entropy = -(probability * torch.log(probability.clamp_min(1e-12))).sum(dim=1)
-        second = similarity.scatter(1, code[:, None], -2).argmax(dim=1)
-        parts.append([item.numpy() for item in (code, second, best, entropy)])
+        parts.append(assign(model.similarity(cells, codebook)))
     return Assignment(*(np.concatenate(item) for item in zip(*parts, strict=True)))
+
+
+def assign(similarity: Tensor) -> Assignment:
+    """Return the codes of cells from their cosines to all codes, (n, n_codes)."""
+    probability = (2 * similarity / SOFT_TEMPERATURE).softmax(dim=1)
+    code = similarity.argmax(dim=1)
+    best = probability.gather(1, code[:, None]).squeeze(1)
+    entropy = -(probability * torch.log(probability.clamp_min(1e-12))).sum(dim=1)
+    second = similarity.scatter(1, code[:, None], -2).argmax(dim=1)
+    return Assignment(*(item.numpy() for item in (code, second, best, entropy)))
 
 
 def temperature(progress: float) -> float:

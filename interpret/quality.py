@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..encoders.leiden import leiden
 from ..kg.build import Parts
-from ..kg.leiden import leiden
 from .variable_genes import select_genes
 
 N_COMPONENTS = 50

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .leiden import by_size, leiden
+from ..encoders.leiden import by_size, leiden
 
 MIN_CELLS = 10
 

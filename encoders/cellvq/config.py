@@ -1,8 +1,7 @@
 """Sizes of a CellVQ model."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from ..errors import InputError
@@ -86,15 +85,6 @@ class CellVQConfig:
     def n_codes(self) -> int:
         """Entries of the codebook."""
         return int(2**self.n_bits)
-
-    def to_json(self) -> str:
-        """Return the sizes as JSON."""
-        return json.dumps(asdict(self), indent=2)
-
-    @classmethod
-    def from_json(cls, text: str) -> "CellVQConfig":
-        """Read what :meth:`to_json` wrote."""
-        return cls(**json.loads(text))
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], n_genes: int) -> "CellVQConfig":

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..codes import SOFT_TEMPERATURE, Assignment
+from ..codes import Assignment, assign
 from .config import CodeSizes
 
 
@@ -65,10 +65,4 @@ class CellCodes(nn.Module):
 
     def assign(self, cells: Tensor, codebook: Tensor) -> Assignment:
         """Return the codes of (n, width) cells: highest cosine, ties to the lowest index."""
-        similarity = functional.normalize(self.proj(cells), dim=-1) @ codebook.T
-        probability = (2 * similarity / SOFT_TEMPERATURE).softmax(dim=1)
-        code = similarity.argmax(dim=1)
-        best = probability.gather(1, code[:, None]).squeeze(1)
-        entropy = -(probability * torch.log(probability.clamp_min(1e-12))).sum(dim=1)
-        second = similarity.scatter(1, code[:, None], -2).argmax(dim=1)
-        return Assignment(*(item.numpy() for item in (code, second, best, entropy)))
+        return assign(functional.normalize(self.proj(cells), dim=-1) @ codebook.T)

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .communities import leiden, neighbour_graph
+from ..leiden import leiden
+from .communities import neighbour_graph
 from .frame import Value
 
 SILHOUETTE_CELLS = 2000

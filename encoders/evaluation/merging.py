@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import sparse
 
-from .communities import leiden
+from ..leiden import leiden
 
 WIDTH = 0.3
 """Squared distance of two codes, on the unit sphere, at which their similarity is 1 / e.

@@ -8,11 +8,12 @@ import pandas as pd
 
 from ..base import Encoding, Progress
 from ..errors import InputError
+from ..leiden import leiden
 from ..registry import find_encoder, get_encoder
 from .annotation import SPLITS, probe_baselines, probe_embedding
 from .clustering import cluster
 from .code_measures import measure_codes
-from .communities import leiden, neighbour_graph
+from .communities import neighbour_graph
 from .frame import Value, join, to_frame
 from .integration import integrate
 from .reconstruction import published, reconstruct_expression

@@ -172,7 +172,6 @@ class _Batches:
     def __init__(self, plan: Plan, source: Source, objective: Objective, fabric: "Fabric") -> None:
         self._plan, self._source, self._objective = plan, source, objective
         self._mine = range(fabric.global_rank, plan.blocks_per_step, fabric.world_size)
-        self._device = fabric.device
         self._epoch = -1
         self._streams: list[Any] = []
 

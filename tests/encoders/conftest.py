@@ -163,3 +163,25 @@ def make_encoding() -> Callable[..., Encoding]:
         return Encoding(**(fields | changes))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_planted() -> Callable[..., AnnData]:
+    """A maker of cells of three types with ten marker genes each, among 200 genes."""
+
+    def make(n_cells: int = 120) -> AnnData:
+        rng = np.random.default_rng(0)
+        table = gene_table()
+        coding = table.loc[table["gene_class"] == "protein_coding", "symbol"]
+        names = coding[~coding.duplicated(keep=False)].iloc[::50][:200].tolist()
+        rate = np.full((n_cells, 200), 0.12)
+        for kind in range(3):
+            rate[kind::3, 10 * kind : 10 * kind + 10] = 6
+        counts = rng.poisson(rate)
+        counts[np.arange(200) % n_cells, np.arange(200)] += 1
+        obs = pd.DataFrame(index=[f"cell{number}" for number in range(n_cells)])
+        return AnnData(
+            sparse.csr_matrix(counts, dtype=np.float32), obs=obs, var=pd.DataFrame(index=names)
+        )
+
+    return make

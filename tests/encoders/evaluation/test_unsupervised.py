@@ -18,7 +18,7 @@ from scypher.encoders.evaluation.code_measures import (
     measure_codes,
     purity,
 )
-from scypher.encoders.evaluation.communities import leiden, neighbour_graph
+from scypher.encoders.evaluation.communities import neighbour_graph
 from scypher.encoders.evaluation.integration import integrate
 from scypher.encoders.evaluation.merging import WIDTH, _graph, merge_codes
 from scypher.encoders.evaluation.reconstruction import (
@@ -28,6 +28,7 @@ from scypher.encoders.evaluation.reconstruction import (
 )
 from scypher.encoders.evaluation.sets import Labelled
 from scypher.encoders.foreign import principal_components
+from scypher.encoders.leiden import leiden
 
 
 def blobs(n: int = 240, groups: int = 4) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 
-def leiden(graph: sparse.csr_matrix, *, resolution: float, seed: int) -> np.ndarray:
+def leiden(graph: sparse.csr_matrix, *, resolution: float = 1.0, seed: int = 0) -> np.ndarray:
     """Return a community per node (Traag et al., Sci Rep 2019), numbered by decreasing size.
 
     Maximises modularity at a resolution, by ``graspologic-native``.

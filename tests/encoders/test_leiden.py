@@ -6,7 +6,7 @@ import pytest
 from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 
-from scypher.kg.leiden import by_size, leiden
+from scypher.encoders.leiden import by_size, leiden
 
 
 def planted(
