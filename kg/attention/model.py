@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .attention_batches import Bipartite, Messages, Step, local_pairs
+from .batches import Bipartite, Messages, Step, local_pairs
 
 if TYPE_CHECKING:
-    from .attention_config import GraphAttentionConfig, Integers
+    from .config import GraphAttentionConfig, Integers
 
 with warnings.catch_warnings():
     # torch 2.15 deprecates torch.jit.script, which torch-geometric calls on import
@@ -115,6 +115,12 @@ class Network(nn.Module):
         states: Tensor = self.code_in(self.codebook)
         return states
 
+    def code_scores(self, cells: Tensor) -> Tensor:
+        """Return (n_cells, n_codes) logits of the code of cells in their last state."""
+        asked = self.code_out(cells)
+        scores: Tensor = asked @ self.codes().T / math.sqrt(asked.shape[1])
+        return scores
+
     def losses(self, step: Step, first: "Integers") -> dict[str, Tensor]:
         """Return the terms of the loss; a term without anything to predict is left out."""
         cells, genes, _ = self(step.messages)
@@ -129,8 +135,7 @@ class Network(nn.Module):
             terms["value"] = functional.mse_loss(value, torch.from_numpy(step.hidden.value))
         chosen = np.flatnonzero(step.codes >= 0)
         if len(chosen):
-            asked = self.code_out(cells.index_select(0, torch.from_numpy(chosen)))
-            score = asked @ self.codes().T / math.sqrt(asked.shape[1])
+            score = self.code_scores(cells.index_select(0, torch.from_numpy(chosen)))
             terms["code"] = functional.cross_entropy(score, torch.from_numpy(step.codes[chosen]))
         chosen = np.flatnonzero(step.values >= 0)
         if len(chosen):

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from .attention_config import Floats, Integers
+    from .config import Floats, Integers
 
 Bools = npt.NDArray[np.bool_]
 _Z_LIMIT = 10.0
@@ -40,8 +40,9 @@ class GeneEdges:
 class Bipartite:
     """The graph as arrays: cells with their genes, codes and metadata values.
 
-    Genes, codes and values are numbered among those that occur; -1 is unknown. ``values`` is
-    (n_cells, n_fields), numbered through all fields: field f has ``first[f]`` to ``first[f + 1]``.
+    Genes, codes and values are numbered among those that occur (``present_codes`` lists the codes);
+    -1 is unknown. ``values`` is (n_cells, n_fields), numbered through all fields: field f has
+    ``first[f]`` to ``first[f + 1]``.
     """
 
     cells: "Floats"
@@ -52,6 +53,7 @@ class Bipartite:
     gene_features: "Floats"
     codes: "Integers"
     codebook: "Floats"
+    present_codes: "Integers"
     fields: tuple[str, ...]
     values: "Integers"
     first: "Integers"
@@ -92,6 +94,7 @@ class Bipartite:
             gene_features=features.astype(np.float32),
             codes=code_number,
             codebook=codebook[present].astype(np.float32),
+            present_codes=present,
             fields=tuple(metadata),
             values=np.stack(columns, axis=1) if columns else np.zeros((len(cells), 0), np.int64),
             first=first,

@@ -1,17 +1,15 @@
-"""Masked training of :mod:`scypher.kg.attention`, and reading the attention afterwards.
+"""Masked training of :mod:`scypher.kg.attention`.
 
 Imports torch: load it only where a network is trained.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .attention_batches import (
+from .batches import (
     Bipartite,
     Bools,
     Popularity,
@@ -20,22 +18,23 @@ from .attention_batches import (
     local_pairs,
     see,
 )
-from .attention_model import Network
+from .model import Network
+from .trained import TrainedNetwork, row_batches, use_threads
 
 if TYPE_CHECKING:
-    from ..encoders.base import Progress
-    from .attention_config import Floats, GraphAttentionConfig, Integers
+    from ...encoders.base import Progress
+    from .config import GraphAttentionConfig, Integers
 
 
 def train(
     graph: Bipartite, config: "GraphAttentionConfig", seed: int, progress: "Progress"
-) -> "tuple[Floats, dict[str, Floats], Floats, list[dict[str, Any]]]":
-    """Train, restore the best epoch and return gene and metadata attention, states, history."""
+) -> "tuple[TrainedNetwork, list[dict[str, Any]]]":
+    """Train, restore the best epoch and return the network and its history."""
     rng = np.random.default_rng(seed)
     watched, known = _hold_out(graph, config, rng)
     popularity = Popularity.of(graph, known)
     # Dropout and the initial weights draw from the global generator of the CPU: lend it.
-    with _threads(config.threads), torch.random.fork_rng(devices=[]):
+    with use_threads(config.threads), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         network = Network(graph, config)
         # Start the prediction of values at their mean, or its error drowns the other goals.
@@ -49,7 +48,7 @@ def train(
             network.train()
             terms = [
                 _update(network, optimiser, graph, rows, known, popularity, config, rng)
-                for rows in _batches(rng.permutation(len(graph.cells)), config.batch_cells)
+                for rows in row_batches(rng.permutation(len(graph.cells)), config.batch_cells)
             ]
             score = _judge(network, graph, watched, known, popularity, config, seed)
             history.append({"epoch": epoch + 1, **_mean(terms), **score})
@@ -60,11 +59,9 @@ def train(
             elif epoch - best >= config.patience:
                 break
         network.load_state_dict(weights)
-        result = _read(network, graph, popularity, config)
     for epoch, row in enumerate(history):
         row["kept"] = epoch == best
-    progress("graph attention", config.epochs + 1, config.epochs + 1)
-    return *result, history
+    return TrainedNetwork(graph, network, popularity, config), history
 
 
 def _update(
@@ -125,7 +122,7 @@ def _judge(
     # The same absent genes in every epoch, so that epochs can be compared.
     rng = np.random.default_rng([seed, 1])
     truth, ours, popular = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
-    for rows in _batches(watched, config.batch_cells):
+    for rows in row_batches(watched, config.batch_cells):
         cell, position = graph.positions(rows)
         every = graph.edges(cell, position)
         held = every[~known[position]]
@@ -152,52 +149,6 @@ def _judge(
         "auroc": float(roc_auc_score(labels, np.concatenate(ours))),
         "auroc_popularity": float(roc_auc_score(labels, np.concatenate(popular))),
     }
-
-
-@torch.inference_mode()
-def _read(
-    network: Network, graph: Bipartite, popularity: Popularity, config: "GraphAttentionConfig"
-) -> "tuple[Floats, dict[str, Floats], Floats]":
-    """Return attention x in-degree of genes and fields and the states, over all edges."""
-    network.eval()
-    genes = np.zeros(graph.tokens.nnz, np.float32)
-    fields = np.full(graph.values.shape, np.nan, np.float32)
-    embedding = np.zeros((len(graph.cells), config.hidden), np.float32)
-    for rows in _batches(np.arange(len(graph.cells)), config.batch_cells):
-        cell, position = graph.positions(rows)
-        values = graph.values[rows]
-        batch = see(
-            graph,
-            rows,
-            graph.edges(cell, position),
-            codes=graph.codes[rows],
-            values=values,
-            popularity=popularity,
-        )
-        cells, _, attention = network(batch, weights=True)
-        embedding[rows] = cells.numpy()
-        degree = np.bincount(cell, minlength=len(rows))
-        genes[position] = attention["gene"].mean(1).numpy() * degree[cell]
-        if "value" in attention:
-            known = values >= 0
-            block = np.full(values.shape, np.nan, np.float32)
-            block[known] = attention["value"].mean(1).numpy()
-            fields[rows] = block * known.sum(axis=1, keepdims=True)
-    return genes, {field: fields[:, f].copy() for f, field in enumerate(graph.fields)}, embedding
-
-
-@contextmanager
-def _threads(number: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _batches(rows: "Integers", size: int) -> "Iterator[Integers]":
-    return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def _copy(network: Network) -> dict[str, Tensor]:

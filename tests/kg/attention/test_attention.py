@@ -9,10 +9,16 @@ import pytest
 from scipy.sparse import csr_matrix, random_array
 
 from scypher.encoders.errors import InputError
-from scypher.kg import attention_batches as batches
-from scypher.kg import attention_model as model
-from scypher.kg import attention_training as training
-from scypher.kg.attention import GraphAttention, GraphAttentionConfig, attend, top_tokens
+from scypher.kg.attention import (
+    GraphAttention,
+    GraphAttentionConfig,
+    attend,
+    batches,
+    model,
+    top_tokens,
+    training,
+)
+from scypher.kg.attention.trained import TrainedNetwork
 
 GROUPS, GENES = 4, 80
 SMALL = GraphAttentionConfig(hidden=16, heads=2, epochs=2, batch_cells=32)
@@ -85,7 +91,7 @@ def batch_of(data: dict[str, Any]) -> Any:
 def test_convolution_is_the_equation_of_gatv2() -> None:
     import torch
 
-    from scypher.kg.attention_model import GATv2Conv
+    from scypher.kg.attention.model import GATv2Conv
 
     torch_state = torch.random.get_rng_state()
     conv = GATv2Conv((5, 6), 3, heads=2, add_self_loops=False, edge_dim=4)
@@ -299,7 +305,7 @@ def test_a_cell_does_not_depend_on_its_batch(toy: dict[str, Any]) -> None:
         torch.default_generator.manual_seed(0)
         network = model.Network(graph, SMALL).eval()
     read = [
-        training._read(network, graph, popularity, replace(SMALL, batch_cells=size))
+        TrainedNetwork(graph, network, popularity, replace(SMALL, batch_cells=size)).read()
         for size in (400, 37, 7)
     ]
     for genes, fields, states in read[1:]:
@@ -308,6 +314,22 @@ def test_a_cell_does_not_depend_on_its_batch(toy: dict[str, Any]) -> None:
         for field, weights in fields.items():
             np.testing.assert_allclose(weights, read[0][1][field], atol=1e-5)
     assert known.all()
+
+
+def test_the_code_is_told_by_its_gene_and_withheld(toy: dict[str, Any]) -> None:
+    """Without its telling gene the code of a cell is lost, though the cell has a code edge."""
+    network = run(toy, epochs=10).network
+    assert network is not None
+    given = network.code_log_probability()
+    np.testing.assert_allclose(np.exp(given).sum(axis=1), 1, rtol=1e-4)
+    assert (given.argmax(axis=1) == toy["codes"]).mean() > 0.9
+    tokens = toy["tokens"].tocoo()
+    kept = tokens.col >= GROUPS
+    cut = csr_matrix((tokens.data[kept], (tokens.row[kept], tokens.col[kept])), shape=tokens.shape)
+    lost = network.code_log_probability(cut)
+    assert (lost.argmax(axis=1) == toy["codes"]).mean() < 0.7
+    rows = np.array([5, 3])
+    np.testing.assert_allclose(network.code_log_probability(cut, rows), lost[rows], atol=1e-5)
 
 
 def test_importing_the_package_part_does_not_load_torch() -> None:

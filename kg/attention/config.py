@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..encoders.errors import InputError
+from ...encoders.errors import InputError
 
 Floats = npt.NDArray[np.float32]
 Integers = npt.NDArray[np.integer[Any]]
@@ -76,3 +76,17 @@ class GraphAttentionConfig:
         if not 0 <= self.dropout < 1:
             problem = f"dropout = {self.dropout}; expected a share in [0, 1); change it"
             raise InputError(problem)
+
+
+def check_shape(name: str, array: npt.NDArray[Any], shape: tuple[int | None, ...]) -> None:
+    """Raise :class:`InputError` unless an array has the shape; ``None`` stands for any size."""
+    fits = array.ndim == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, array.shape, strict=True)
+    )
+    if not fits:
+        expected = tuple("any" if size is None else size for size in shape)
+        problem = (
+            f"{name} of shape {array.shape}; expected {expected}; pass arrays of the same cells "
+            "and genes as the matrix"
+        )
+        raise InputError(problem)
