@@ -122,7 +122,7 @@ def training_rows(data: Path, quick: bool) -> list[Row]:
         return []
     source = Source(files, min_sets=1)
     objective = make_objective({}, source)
-    optimiser = torch.optim.AdamW(objective.groups(1e-3), weight_decay=0.0)
+    optimiser = torch.optim.AdamW(objective.groups(1e-3), weight_decay=0.0, fused=True)
     n_genes = len(source.genes)
     n, size = (4 if quick else 16), 128
     counts = make_cells(n * size, 1024, n_genes)
