@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -68,6 +68,14 @@ class Encoding:
     notes: list[str] = field(default_factory=list)
 
 
+class Recode(Protocol):
+    """A fitted encoder that is asked again, nothing of it fitted anew."""
+
+    def __call__(self, counts: sparse.csr_matrix, totals: np.ndarray) -> np.ndarray:
+        """Return the code of each cell, (n,), from CSR (n, n_genes) counts and its depth (n,)."""
+        ...
+
+
 class Encoder(ABC):
     """An encoder of cells.
 
@@ -77,6 +85,9 @@ class Encoder(ABC):
 
     name: str
     """Short name, a valid identifier: it is part of every slot."""
+
+    fitted: Recode | None = None
+    """What the last :meth:`encode` used, to encode changed counts again; ``None`` if it cannot."""
 
     def encode(self, cells: Cells, *, seed: int = 0, progress: Progress | None = None) -> Encoding:
         """Encode cells.

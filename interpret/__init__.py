@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from .pipeline import BuildResult, Options
+    from .options import Options
+    from .pipeline import BuildResult
     from .verbs import build
 
 __all__ = ["BuildResult", "Options", "build"]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
-    submod_attrs={"pipeline": ["BuildResult", "Options"], "verbs": ["build"]},
+    submod_attrs={
+        "options": ["Options"],
+        "pipeline": ["BuildResult"],
+        "verbs": ["build"],
+    },
 )

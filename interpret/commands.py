@@ -48,10 +48,14 @@ def build(
         str | None, typer.Option(help="Key of the data set; the file name by default.")
     ] = None,
     adapt: Annotated[bool, typer.Option(help="Fit the encoder briefly to these cells.")] = True,
+    faithfulness: Annotated[
+        bool, typer.Option(help="Test what the attention of the graph explains.")
+    ] = True,
     seed: Annotated[int, typer.Option(help="Of every random choice.")] = 0,
 ) -> None:
     """Build a graph with evidence from cells, or add them to one."""
-    from .pipeline import Options, build
+    from .options import Options
+    from .pipeline import build
 
     if name is not None and len(data) > 1:
         message = f"--name {name} was given with {len(data)} files; name one file at a time."
@@ -62,6 +66,7 @@ def build(
         columns={"cell_type": label, "donor": donor, "batch": batch, "condition": condition},
         gene_sets=tuple(gene_sets or ()),
         adapt=adapt,
+        faithfulness=faithfulness,
         seed=seed,
     )
     for path in data:

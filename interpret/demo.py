@@ -41,7 +41,8 @@ def demo_cells() -> "AnnData":
 def run_demo(out: Path, progress: Progress) -> Demo:
     """Build graph and report of the demo cells in a folder."""
     from ..kg.stores import open_store
-    from .pipeline import Options, build
+    from .options import Options
+    from .pipeline import build
     from .report import write_report
 
     if out.exists() and not out.is_dir():

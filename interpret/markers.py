@@ -43,7 +43,8 @@ def rank_markers(
     alone favours abundant genes. *Attention*:
     :func:`~scypher.interpret.attention_null.attention_test`, labels permuted within donors; its
     rank orders by the marker score. *Consensus*: among the genes with an AUROC above 0.5, which
-    come first, the product of both ranks (Breitling 2004, FEBS Lett 573:83); equal products by the
+    come first, the product of both ranks (Breitling 2004, FEBS Lett 573:83), the rank of
+    expression standing for that of attention where attention was not tested; equal products by the
     rank of expression. Without attention it equals the rank of expression.
 
     Parameters
@@ -107,7 +108,9 @@ def rank_markers(
     if attention is not None:
         ranked = _ranks(looked.score, looked.z)
         attention_rank = np.where(looked.tested, ranked, attention_rank)
-    product = np.log(attention_rank) + np.log(expression_rank)
+    # Attention says nothing of a gene that it never saw: no rank is missing, not the last one.
+    both = np.where(looked.tested, attention_rank, expression_rank)
+    product = np.log(both) + np.log(expression_rank)
     consensus = _ranks(np.where(up, -product, -np.inf), -expression_rank.astype(np.float64))
     expression_q = np.ones_like(told["p"])
     expression_q[compared] = adjust(told["p"][compared])

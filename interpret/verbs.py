@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..encoders.base import Progress
 from ..kg.stores import open_store
 from . import pipeline
+from .options import Options
 from .report import write_report
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def build(
     progress
         Told how far it is.
     **options
-        Fields of :class:`scypher.interpret.pipeline.Options`.
+        Fields of :class:`scypher.interpret.options.Options`.
 
     Raises
     ------
@@ -42,7 +43,7 @@ def build(
     StoreError
         The store failed; the graph that was there is as it was.
     """
-    chosen = pipeline.Options(**options)
+    chosen = Options(**options)
     return pipeline.build(data, graph=graph, name=name, options=chosen, progress=progress)
 
 

@@ -39,6 +39,9 @@ class Parts:
         Key of the data set.
     cells, encoding, metadata, states, neighbours, attention
         Results of the stages before.
+    labels
+        One row per state with ``label_set``, ``confidence`` and ``outcome``; ``None`` where there
+        are no labels to predict.
     properties
         Further properties of the ``Dataset`` node.
     """
@@ -50,6 +53,7 @@ class Parts:
     states: States
     neighbours: Neighbours
     attention: GraphAttention
+    labels: pd.DataFrame | None = None
     properties: dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,8 +91,6 @@ def build_graph(parts: Parts) -> Graph:
         nodes[label] = _metadata_nodes(found, parts.name)
         known = np.flatnonzero(found.values >= 0)
         edges[("Cell", METADATA_EDGES[label], label)] = _ends(known, found.values[known])
-        if name in parts.attention.metadata:
-            edges[("State", "ATTENDS_TO", label)] = _metadata_attention(parts, found)
     return Graph(nodes, {key: frame for key, frame in edges.items() if len(frame)})
 
 
@@ -227,7 +229,15 @@ def _states(parts: Parts) -> pd.DataFrame:
                 "label_share": share,
             }
         )
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows).assign(stability=states.table["stability"].to_numpy())
+    if parts.labels is None:
+        empty: list[list[str]] = [[] for _ in rows]
+        return table.assign(label_set=empty, label_confidence=np.nan, label_outcome="not tested")
+    return table.assign(
+        label_set=[sorted(found) for found in parts.labels["label_set"]],
+        label_confidence=parts.labels["confidence"].to_numpy(),
+        label_outcome=parts.labels["outcome"].to_numpy(),
+    )
 
 
 def _state_edges(parts: Parts) -> dict[EdgeKey, pd.DataFrame]:
@@ -309,21 +319,6 @@ def _metadata_nodes(found: Metadata, dataset: str) -> pd.DataFrame:
             "ontology_id": found.ontology_ids,
         }
     )
-
-
-def _metadata_attention(parts: Parts, found: Metadata) -> pd.DataFrame:
-    """Return the mean attention of each state to each metadata value of its cells."""
-    weight = parts.attention.metadata[found.field].astype(np.float64)
-    cell, level = np.nonzero((parts.states.cell >= 0) & (found.values >= 0)[:, None])
-    frame = pd.DataFrame(
-        {
-            "source": parts.states.cell[cell, level],
-            "target": found.values[cell],
-            "weight": weight[cell],
-        }
-    )
-    grouped = frame.groupby(["source", "target"], as_index=False)["weight"].agg(["mean", "size"])
-    return grouped.rename(columns={"mean": "weight", "size": "n_cells"})
 
 
 def to_json(value: Any) -> str:

@@ -35,7 +35,7 @@ def with_evidence(
     q: np.ndarray,
     n_cells: np.ndarray | int,
     n_donors: np.ndarray | int,
-    null: str,
+    null: str | pd.Series,
     method: str,
 ) -> pd.DataFrame:
     """Return claims with the evidence columns of :data:`scypher.kg.schema.EVIDENCE`.
@@ -49,7 +49,8 @@ def with_evidence(
     effect, p, q, n_cells, n_donors
         Per claim; see the schema for ranges.
     null, method
-        The null hypothesis and how p was obtained; how effect and p were computed.
+        The null hypothesis and how p was obtained, for all claims or for each; how effect and p
+        were computed.
     """
     return claims.assign(
         effect=effect,

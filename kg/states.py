@@ -1,12 +1,20 @@
 """States: groups of cell codes that the data cannot tell apart, on two nested levels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
 from ..encoders.leiden import by_size, leiden
+from .stability import (
+    MIN_STABILITY,
+    RESOLUTIONS,
+    choose_resolution,
+    group_stability,
+    partitions,
+    resample,
+)
 
 MIN_CELLS = 10
 
@@ -19,7 +27,9 @@ class States:
     ----------
     table
         One row per state: ``name`` (S1, S1.2), ``level`` (1 or 2), ``parent`` (row, -1 for none),
-        ``size``.
+        ``size``, ``stability`` in [0, 1]: how far the state comes back from half
+        of the cells (mean best Jaccard index, see :func:`.stability.group_stability`; NaN where no
+        sample holds it).
     cell
         (n_cells, 2) row of the state of each level, -1 where a coarse state has no finer ones.
     code
@@ -27,16 +37,27 @@ class States:
     connectivity
         CSR (n_states, n_states): neighbour weight between two states over what their sizes would
         give at random; 1 = random. Within one level only.
+    resolution
+        Resolution of Leiden at which the coarse states were found, NaN where unknown.
+    tried
+        Resolutions tried for the coarse states and their stability, see
+        :class:`.stability.Choice`; one row when the resolution was given.
     """
 
     table: pd.DataFrame
     cell: np.ndarray
     code: dict[int, list[int]]
     connectivity: sparse.csr_matrix
+    resolution: float = float("nan")
+    tried: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def find_states(
-    codes: np.ndarray, graph: sparse.csr_matrix, *, seed: int, resolution: float = 0.5
+    codes: np.ndarray,
+    graph: sparse.csr_matrix,
+    *,
+    seed: int,
+    resolution: float | None = None,
 ) -> States:
     """Merge codes into states by Leiden on the neighbour graph of their cells.
 
@@ -50,41 +71,62 @@ def find_states(
         (n_cells,) code of each cell.
     graph
         CSR (n_cells, n_cells), symmetric neighbour weights.
+    seed
+        Of Leiden and of the samples of cells.
+    resolution
+        Of Leiden, on both levels. When not given, the finest that is about as stable as the most
+        stable one is chosen (see :func:`.stability.choose_resolution`), anew inside each coarse
+        state, which is divided only where samples of its cells agree on how (agreement of 0.5 or
+        more).
     """
     present, code = np.unique(codes, return_inverse=True)
     member = _membership(code, len(present))
     between = sparse.csr_matrix(member @ graph @ member.T)
     sizes = np.bincount(code)
-    coarse = _absorb_small(leiden(between, resolution=resolution, seed=seed), between, sizes)
-    rows: list[tuple[str, int, int, int]] = []
+    drawn = resample(code, graph, len(present), rng=np.random.default_rng(seed))
+    tried = RESOLUTIONS if resolution is None else (resolution,)
+    found = {value: partitions(drawn, value) for value in tried}
+    choice = choose_resolution(found, sizes)
+    coarse = _absorb_small(leiden(between, resolution=choice.resolution, seed=seed), between, sizes)
+    back = group_stability(coarse, found[choice.resolution], sizes)
+    rows: list[tuple[str, int, int, int, float]] = []
     of_code = np.full((len(present), 2), -1)
-    n_coarse = int(coarse.max()) + 1
-    order = np.argsort(-np.bincount(coarse, weights=sizes), kind="stable")
-    for position, state in enumerate(order):
+    for position, state in enumerate(_largest_first(coarse, sizes)):
         inside = np.flatnonzero(coarse == state)
         of_code[inside, 0] = position
-        rows.append((f"S{position + 1}", 1, -1, int(sizes[inside].sum())))
+        rows.append((f"S{position + 1}", 1, -1, int(sizes[inside].sum()), float(back[state])))
+    n_coarse = len(rows)
+    found = {value: partitions(drawn, value, parent=of_code[:, 0]) for value in tried}
     for position in range(n_coarse):
         inside = np.flatnonzero(of_code[:, 0] == position)
+        local = choose_resolution(found, sizes, codes=inside)
+        if resolution is None and local.stability < MIN_STABILITY:
+            continue
         within = sparse.csr_matrix(between[inside][:, inside])
         fine = _absorb_small(
-            leiden(within, resolution=resolution, seed=seed), within, sizes[inside]
+            leiden(within, resolution=local.resolution, seed=seed), within, sizes[inside]
         )
         if fine.max() == 0:
             continue
-        fine_order = np.argsort(-np.bincount(fine, weights=sizes[inside]), kind="stable")
-        for number, state in enumerate(fine_order):
+        back = group_stability(fine, found[local.resolution][:, inside], sizes[inside])
+        for number, state in enumerate(_largest_first(fine, sizes[inside])):
             chosen = inside[fine == state]
             of_code[chosen, 1] = len(rows)
             name = f"S{position + 1}.{number + 1}"
-            rows.append((name, 2, position, int(sizes[chosen].sum())))
+            rows.append((name, 2, position, int(sizes[chosen].sum()), float(back[state])))
     cell = of_code[code]
     return States(
-        pd.DataFrame(rows, columns=["name", "level", "parent", "size"]),
+        pd.DataFrame(rows, columns=["name", "level", "parent", "size", "stability"]),
         cell,
         {int(present[i]): [int(s) for s in of_code[i] if s >= 0] for i in range(len(present))},
         _connectivity(graph, cell, len(rows)),
+        choice.resolution,
+        choice.tried,
     )
+
+
+def _largest_first(group: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    return np.argsort(-np.bincount(group, weights=sizes), kind="stable")
 
 
 def _membership(group: np.ndarray, n_groups: int) -> sparse.csr_matrix:

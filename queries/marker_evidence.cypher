@@ -13,6 +13,11 @@
 // column attention_z: float — under the permutation null
 // column attention_p: float — permutation p
 // column attention_q: float — Benjamini-Hochberg q
+// column matched_z: float — of the lift among genes of like mean and detection
+// column matched_q: float — Benjamini-Hochberg q of it
+// column rewired_z: float — of the lift under degree-preserving rewiring of cells and genes
+// column rewired_q: float — Benjamini-Hochberg q of it
+// column attention_says: string — explains or associated, by the tests of faithfulness
 // column auroc: float — of expression, [0, 1]
 // column log2_fold_change: float — inside over outside
 // column detected_in: float — share of cells with a count inside
@@ -40,7 +45,9 @@ ORDER BY group_kind DESC, group_key, r.dataset, m.key
 RETURN group, group_kind, m.key AS gene, m.symbol AS symbol,
   r.rank AS rank, r.attention_rank AS attention_rank, r.expression_rank AS expression_rank,
   r.attention_lift AS attention_lift, r.attention_z AS attention_z, r.attention_p AS attention_p,
-  r.attention_q AS attention_q, r.auroc AS auroc, r.log2_fold_change AS log2_fold_change,
+  r.attention_q AS attention_q, r.matched_z AS matched_z, r.matched_q AS matched_q,
+  r.rewired_z AS rewired_z, r.rewired_q AS rewired_q, r.attention_says AS attention_says,
+  r.auroc AS auroc, r.log2_fold_change AS log2_fold_change,
   r.detected_in AS detected_in, r.detected_out AS detected_out, r.expression_p AS expression_p,
   r.expression_q AS expression_q, r.donors_agreeing AS donors_agreeing, r.verdict AS verdict,
   r.effect AS effect, r.n_cells AS n_cells, r.n_donors AS n_donors,

@@ -17,7 +17,7 @@
 // column genes: strings — symbols of the genes in both
 MATCH (g:State|CellType)-[r:ENRICHED_IN]->(s:GeneSet)
 WHERE (g.key = $group OR (g:State AND g.name = $group) OR (g:CellType AND g.label = $group))
-  AND ($dataset = '' OR r.dataset = $dataset)
+  AND r.of = 'markers' AND ($dataset = '' OR r.dataset = $dataset)
 WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, s
 ORDER BY r.q, r.p, group_kind DESC, group_key, s.key, r.dataset
 LIMIT $limit

@@ -17,6 +17,7 @@ from ..reading import keep_top, to_columns
 from .adapt import adapt
 from .corruption import measured_share
 from .inference import read_cells
+from .recode import FittedCellVQ
 from .weights import SHIPPED, load_model
 
 
@@ -48,13 +49,15 @@ class CellVQEncoder(Encoder):
             )
             raise InputError(message)
         counts = to_columns(cells.counts, column, len(pretrained.genes))
-        depth = cells.totals / self._share(cells)
+        share = self._share(cells)
+        depth = cells.totals / share
         values = keep_top(normalise(counts, depth), model.config.max_tokens)
         embedding, attention = read_cells(model, values, depth, progress=progress)
         weights_hash = pretrained.weights_hash
         if self._adapt:
             model, embedding = adapt(model, values, embedding, seed=seed, progress=progress)
             weights_hash = tensors_hash(model.state_dict())
+        self.fitted = FittedCellVQ(model, column, share, self._adapt)
         width = model.config.width
         whole = np.pad(
             embedding, ((0, 0), (0, width + model.config.own_width - embedding.shape[1]))

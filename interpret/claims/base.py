@@ -1,5 +1,6 @@
 """What claims are made of, and what they are asked of."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 
 from ...kg.build import Parts
 from ...kg.graph import EdgeKey
+from ...kg.states import States
 
 
 @dataclass
@@ -19,11 +21,22 @@ class Claims:
 
 @dataclass(frozen=True)
 class Group:
-    """A group of cells about which enrichment is asked: label of its node, position, genes."""
+    """Genes of a node about which enrichment is asked.
+
+    Attributes
+    ----------
+    label, position
+        Of the node.
+    genes
+        Positions, best first.
+    what
+        What the genes are.
+    """
 
     label: str
     position: int
     genes: list[int]
+    what: str
 
 
 def donors_of(parts: Parts) -> np.ndarray | None:
@@ -38,3 +51,21 @@ def n_donors_of(parts: Parts) -> int:
     """Return the number of donors, 0 when unknown."""
     donor = parts.metadata.get("donor")
     return 0 if donor is None else len(donor.labels)
+
+
+def by_level(states: States) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Return, for each level, the rows of its states and the place among them of each cell.
+
+    Cells without a state of a level have -1.
+    """
+    levels = states.table["level"].to_numpy()
+    for level in sorted(set(levels)):
+        rows = np.flatnonzero(levels == level)
+        member = states.cell[:, level - 1]
+        yield rows, np.where(member >= 0, np.searchsorted(rows, member), -1)
+
+
+def values_of(parts: Parts, field: str) -> np.ndarray | None:
+    """Return the values of a field of metadata, ``None`` where it is unknown."""
+    found = parts.metadata.get(field)
+    return None if found is None else found.values

@@ -34,7 +34,9 @@ def enrichment_claims(
     sizes
         Label of a node -> number of cells of each.
     """
-    queries = {f"{group.label}\t{group.position}": group for group in groups if group.genes}
+    queries = {
+        f"{group.label}\t{group.position}\t{group.what}": group for group in groups if group.genes
+    }
     keys = parts.cells.genes["key"].to_numpy()
     symbols = dict(zip(keys, parts.cells.genes["symbol"], strict=True))
     universe = [str(key) for key in keys]
@@ -67,6 +69,7 @@ def enrichment_claims(
             edge_rows.setdefault(group.label, []).append(
                 rows.drop(columns=["query", "name"]).assign(
                     source=group.position,
+                    of=group.what,
                     target=library.name + ":" + rows["name"],
                     genes=pd.Series(genes_in_both, index=rows.index),
                     n_cells=int(sizes[group.label][group.position]),

@@ -7,37 +7,48 @@ from scipy import sparse
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
 from ..markers import rank_markers
-from .base import Claims, Group, donors_of
+from ..matched_null import matched_test
+from ..rewiring import rewiring_test
+from ..statistics import adjust
+from .base import Claims, Group, by_level, donors_of
 
 TOP_MARKERS = 50
 """Markers kept per group, and asked about in enrichment."""
 
 
 def marker_claims(
-    parts: Parts, values: sparse.csr_matrix, source: Source, rng: np.random.Generator
+    parts: Parts,
+    values: sparse.csr_matrix,
+    source: Source,
+    rng: np.random.Generator,
+    *,
+    attention_says: str,
 ) -> tuple[Claims, list[Group]]:
-    """Return ``MARKED_BY`` of states and cell types, and the markers to ask enrichment about."""
+    """Return ``MARKED_BY`` of states and cell types, and the markers to ask enrichment about.
+
+    ``attention_says`` is the verdict of the faithfulness card.
+    """
     claims = Claims()
     groups: list[Group] = []
-    states = parts.states.table
     tables = []
-    for level in sorted(states["level"].unique()):
-        rows = np.flatnonzero(states["level"] == level)
+    for rows, local in by_level(parts.states):
         if len(rows) < 2:
             continue
-        member = parts.states.cell[:, level - 1]
-        local = np.where(member >= 0, np.searchsorted(rows, member), -1)
         found = _markers(parts, values, local, len(rows), rng)
         found["group"] = rows[found["group"].to_numpy()]
         tables.append(found)
     if tables:
         table = pd.concat(tables, ignore_index=True)
-        claims.edges[("State", "MARKED_BY", "Gene")] = _marked_by(table, source)
+        claims.edges[("State", "MARKED_BY", "Gene")] = _marked_by(
+            table.assign(attention_says=attention_says), source
+        )
         groups += _top(table, "State")
     labels = parts.metadata.get("cell_type")
     if labels is not None and len(labels.labels) > 1:
         table = _markers(parts, values, labels.values, len(labels.labels), rng)
-        claims.edges[("CellType", "MARKED_BY", "Gene")] = _marked_by(table, source)
+        claims.edges[("CellType", "MARKED_BY", "Gene")] = _marked_by(
+            table.assign(attention_says=attention_says), source
+        )
         groups += _top(table, "CellType")
     return claims, groups
 
@@ -49,15 +60,27 @@ def _markers(
     n_groups: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    return rank_markers(
+    donors = donors_of(parts)
+    attention = parts.attention.genes
+    table = rank_markers(
         values,
         member,
         n_groups,
-        attention=parts.attention.genes,
-        donors=donors_of(parts),
+        attention=attention,
+        donors=donors,
         rng=rng,
         top=TOP_MARKERS,
     )
+    strata = np.zeros(len(member), np.int64) if donors is None else donors
+    at = table["group"].to_numpy(), table["gene"].to_numpy()
+    for name, test in (
+        ("matched", matched_test(attention, values, member, n_groups, strata=strata, rng=rng)),
+        ("rewired", rewiring_test(attention, member, n_groups, strata=strata, rng=rng)),
+    ):
+        q = np.ones_like(test.p)
+        q[test.tested] = adjust(test.p[test.tested])
+        table[f"{name}_z"], table[f"{name}_q"] = test.z[at], q[at]
+    return table
 
 
 def _marked_by(table: pd.DataFrame, source: Source) -> pd.DataFrame:
@@ -86,6 +109,6 @@ def _top(table: pd.DataFrame, label: str) -> list[Group]:
     chosen = table[(table["expression_q"] < 0.05) & (table["auroc"] > 0.5)]
     chosen = chosen[chosen["rank"] <= TOP_MARKERS].sort_values(["group", "rank"])
     return [
-        Group(label, int(rows["group"].iloc[0]), rows["gene"].tolist())
+        Group(label, int(rows["group"].iloc[0]), rows["gene"].tolist(), "markers")
         for _, rows in chosen.groupby("group")
     ]

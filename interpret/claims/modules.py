@@ -91,7 +91,7 @@ def module_claims(
         }
     )
     groups = [
-        Group("Module", int(rows["module"].iloc[0]), rows["gene"].tolist())
+        Group("Module", int(rows["module"].iloc[0]), rows["gene"].tolist(), "members")
         for _, rows in member.groupby("module")
     ]
     return claims, groups

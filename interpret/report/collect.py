@@ -18,6 +18,8 @@ BASELINE_RANKS = 10
 
 _BEST_SETS = 3
 _STATE_MARKERS = 5
+_SHIFTED_GENES = 10
+_PATH_GENES = 8
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,18 @@ class Module:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Genes that change in a group between two conditions, best first, and sets of those rising."""
+
+    name: str
+    condition: str
+    reference: str
+    note: str
+    rows: list[dict[str, Any]]
+    sets: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Content:
     """What is known of one data set.
 
@@ -74,6 +88,9 @@ class Content:
         Cell types and coarse states, largest first.
     modules
         Modules, largest first.
+    shifts, abundance, paths, flips
+        What changes between conditions per group; rows of ``state_abundance``; rows of
+        ``intermediate_states`` with their best genes; rows of ``counterfactuals``.
     left_out
         Kind (``cell types``, ``states``, ``modules``) -> how many were beyond the limit.
     """
@@ -87,7 +104,16 @@ class Content:
     labels: list[Group]
     coarse: list[Group]
     modules: list[Module]
+    shifts: list[Shift]
+    abundance: pd.DataFrame
+    paths: list[tuple[dict[str, Any], list[dict[str, Any]]]]
+    flips: list[dict[str, Any]]
     left_out: dict[str, int]
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Verdict and rows of the tests of what attention explains."""
+        return {"verdict": "associated", "rows": []} | self.dataset["faithfulness"]
 
     @property
     def groups(self) -> list[Group]:
@@ -159,6 +185,21 @@ def collect(store: Store, dataset: str | None, *, limit: int) -> Content:
             for state in records(coarse.head(limit))
         ],
         modules=[_module(store, module, key) for module in records(modules.head(limit))],
+        shifts=[
+            shift
+            for group in [*sizes.head(limit).index.astype(str), *coarse.head(limit)["state"]]
+            for shift in _shifts(store, group, key)
+        ],
+        abundance=run_query(store, "state_abundance", dataset=key),
+        paths=[
+            (row, _along(store, row, key))
+            for row in records(run_query(store, "intermediate_states", dataset=key))
+        ],
+        flips=[
+            row
+            for state in coarse.head(limit)["state"]
+            for row in records(run_query(store, "counterfactuals", state=state, dataset=key))
+        ],
         left_out={
             "cell types": max(len(sizes) - limit, 0),
             "states": max(len(coarse) - limit, 0),
@@ -195,7 +236,7 @@ def _dataset(store: Store, dataset: str | None) -> dict[str, Any]:
             "but a part of it; a complete one was expected. Build it again."
         )
         raise InputError(message)
-    kinds = {"parameters": dict, "quality": dict, "notes": list}
+    kinds = {"parameters": dict, "quality": dict, "faithfulness": dict, "notes": list}
     return values | {item: from_json(values[item] or "", kind) for item, kind in kinds.items()}
 
 
@@ -240,6 +281,35 @@ def _module(store: Store, row: dict[str, Any], dataset: str) -> Module:
         genes=list(genes["symbol"]),
         enrichment=sets,
     )
+
+
+def _shifts(store: Store, group: str, dataset: str) -> list[Shift]:
+    rows = run_query(store, "shifted_genes", group=group, limit=_SHIFTED_GENES, dataset=dataset)
+    rows = rows[rows["group"] == group]
+    if not len(rows):
+        return []
+    sets = run_query(store, "shift_enrichment", group=group, limit=ALL, dataset=dataset)
+    sets = sets[sets["group"] == group].sort_values("odds_ratio", ascending=False, kind="stable")
+    found = []
+    for (condition, reference), part in rows.groupby(["condition", "reference"]):
+        risen = sets[sets["of"] == f"genes that rise from {reference} to {condition}"]
+        found.append(
+            Shift(
+                name=group.removeprefix(f"{dataset}:"),
+                condition=str(condition),
+                reference=str(reference),
+                note=str(part["null"].iloc[0]),
+                rows=records(part),
+                sets=records(risen.head(_BEST_SETS)),
+            )
+        )
+    return found
+
+
+def _along(store: Store, row: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
+    genes = run_query(store, "path_genes", state=row["state"], limit=_PATH_GENES, dataset=dataset)
+    same = (genes["first"] == row["first"]) & (genes["second"] == row["second"])
+    return records(genes[same])
 
 
 def _stack(frames: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:

@@ -17,10 +17,12 @@ from .words import VERDICTS, best_markers, findings, limits, warnings
 SECTIONS = (
     ("asked", "What was asked"),
     ("baselines", "Model and simpler methods"),
+    ("faithful", "What attention explains"),
     ("map", "Map of the cells"),
     ("states", "States"),
     ("markers", "Markers"),
     ("modules", "Modules"),
+    ("changes", "Conditions and paths"),
     ("provenance", "Provenance"),
     ("limits", "Limits"),
 )
@@ -55,8 +57,10 @@ def render(content: Content, *, markers_limit: int, asked: str) -> str:
     quality = content.dataset["quality"]
     maps = _maps(content)
     html: str = _template("report.html").render(
+        abundance=content.abundance,
         asked=asked,
         best=best_markers(content),
+        card=content.card,
         comparisons=comparisons(quality),
         composition=_composition(content),
         content=content,
@@ -65,6 +69,8 @@ def render(content: Content, *, markers_limit: int, asked: str) -> str:
         dots_each=_genes_each(content.groups),
         enriched_modules=any(len(module.enrichment) for module in content.modules),
         findings=findings(content),
+        flips=content.flips,
+        intermediate=content.paths,
         limits=limits(content),
         maps=maps,
         markers_limit=markers_limit,
@@ -73,6 +79,7 @@ def render(content: Content, *, markers_limit: int, asked: str) -> str:
         raster=any("<image" in figure for _, _, figure in maps),
         rankings=[(group, _ranking(group)) for group in content.main_groups],
         sections=SECTIONS,
+        shifts=content.shifts,
         state_rows=_state_rows(content),
         verdicts=VERDICTS,
         warnings=warnings(content),

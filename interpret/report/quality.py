@@ -160,8 +160,8 @@ def measures(quality: dict[str, Any]) -> list[Measure]:
         found.append(Measure("agreement of attention with expression", value, text))
     known = {key for row in _COMPARISONS for key in row[:2]}
     known |= {"codes_active", "codes_total", "codes_perplexity", "marker_overlap_at_10"}
-    # The number of states stands in the summary.
-    known |= {"nmi_codes_labels", "n_states"}
+    # The number of states and the alarms stand in the summary.
+    known |= {"nmi_codes_labels", "n_states", "code_alarms"}
     return found + [
         Measure(key.replace("_", " "), plain(quality[key]), "As written by the run.")
         for key in sorted(set(quality) - known)

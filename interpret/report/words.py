@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .collect import BASELINE_RANKS, Content, Group
+from .collect import BASELINE_RANKS, Content, Group, records
 from .formats import count, integer, listed, percent
 from .quality import comparisons
 
@@ -54,7 +54,15 @@ def findings(content: Content) -> list[str]:
         )
     else:
         found.append("The cells carry no cell type labels, so that states stand for themselves.")
-    return [*found, *_verdicts(content), *_ahead(content), *_programs(content)]
+    return [
+        *found,
+        *_verdicts(content),
+        _attention(content),
+        *_ahead(content),
+        *_programs(content),
+        *_changes(content),
+        *_alarms(content),
+    ]
 
 
 def _verdicts(content: Content) -> list[str]:
@@ -89,6 +97,47 @@ def _ahead(content: Content) -> list[str]:
     return [
         f"Set beside simpler methods in {count(len(compared), 'comparison')}, the model is "
         f"{listed(told)}{end}."
+    ]
+
+
+def _attention(content: Content) -> str:
+    card = content.card
+    deciding = [row for row in card["rows"] if row["decides"] and row["passed"] is not None]
+    if not deciding:
+        return (
+            "What attention explains was not tested: read it as associated with a state, no more."
+        )
+    failed = [row["test"].replace("_", " ") for row in deciding if not row["passed"]]
+    if card["verdict"] == "explains":
+        return f"Attention explains: all {len(deciding)} tests that decide were passed."
+    told = f"{len(failed)} of {len(deciding)} tests that decide failed ({listed(failed)})"
+    return (
+        "Attention is associated with the states and does not explain them: "
+        f"{told if failed else 'tests that decide could not be made'}. Rest a finding on "
+        "expression."
+    )
+
+
+def _changes(content: Content) -> list[str]:
+    told = []
+    n = sum((row["q"] < 0.05) for row in records(content.abundance))
+    if len(content.abundance):
+        told.append(
+            f"{count(n, 'comparison')} of the frequency of a state between conditions reach "
+            f"q < 0.05, of {len(content.abundance)} with donors as replicates."
+        )
+    if content.paths:
+        told.append(
+            f"{count(len(content.paths), 'state')} lie between two others by all tests that could "
+            "be made."
+        )
+    return told
+
+
+def _alarms(content: Content) -> list[str]:
+    return [
+        f"Alarm of the cell codes: {alarm}."
+        for alarm in content.dataset["quality"].get("code_alarms", [])
     ]
 
 
@@ -132,8 +181,8 @@ def warnings(content: Content) -> list[tuple[str, str]]:
 def limits(content: Content) -> list[str]:
     """Return what this report cannot say."""
     told = [
-        "Attention is a weight inside a model, not a cause and not an explanation: it says what "
-        "the model looked at. Whether the model needs the gene was not tested here.",
+        "Attention is a weight inside a model, not a cause: it says what the model looked at. Even "
+        "where it explains the model, it does not explain the cell.",
         "One data set: nothing here says that a finding holds in other tissues, studies or "
         "platforms.",
         "p and q values of states are optimistic, since states were defined on the same cells.",

@@ -3,142 +3,30 @@
 Imports torch: load it only where a network is trained.
 """
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from scipy.sparse import csr_matrix
 from torch import Tensor
+
+from .bipartite import Bipartite, Bools, GeneEdges, Popularity
+from .relations import entries_of
 
 if TYPE_CHECKING:
     from .config import Floats, Integers
 
-Bools = npt.NDArray[np.bool_]
 _Z_LIMIT = 10.0
 _DRAWS = 8
-
-
-@dataclass(frozen=True)
-class GeneEdges:
-    """Gene -> cell edges of a batch: row of the cell in the batch, gene, log1p value."""
-
-    cell: "Integers"
-    gene: "Integers"
-    value: "Floats"
-
-    def __getitem__(self, chosen: Bools) -> "GeneEdges":
-        return GeneEdges(self.cell[chosen], self.gene[chosen], self.value[chosen])
-
-    def __len__(self) -> int:
-        return len(self.cell)
-
-
-@dataclass(frozen=True)
-class Bipartite:
-    """The graph as arrays: cells with their genes, codes and metadata values.
-
-    Genes, codes and values are numbered among those that occur (``present_codes`` lists the codes);
-    -1 is unknown. ``values`` is (n_cells, n_fields), numbered through all fields: field f has
-    ``first[f]`` to ``first[f + 1]``.
-    """
-
-    cells: "Floats"
-    centre: npt.NDArray[np.float64]
-    scale: float
-    tokens: csr_matrix
-    gene_number: "Integers"
-    gene_features: "Floats"
-    codes: "Integers"
-    codebook: "Floats"
-    present_codes: "Integers"
-    fields: tuple[str, ...]
-    values: "Integers"
-    first: "Integers"
-
-    @classmethod
-    def of(
-        cls,
-        cells: "Floats",
-        tokens: csr_matrix,
-        gene_features: "Floats",
-        *,
-        codes: "Integers",
-        codebook: "Floats",
-        metadata: "dict[str, Integers]",
-    ) -> "Bipartite":
-        """Number what occurs and measure the location and scale of the embedding."""
-        genes = np.flatnonzero(np.bincount(tokens.indices, minlength=tokens.shape[1]))
-        gene_number = np.full(tokens.shape[1], -1)
-        gene_number[genes] = np.arange(len(genes))
-        known = gene_features[genes]
-        norm = np.linalg.norm(known, axis=1, keepdims=True)
-        features = known / np.where(norm > 0, norm, 1) * math.sqrt(known.shape[1])
-        centre = cells.mean(axis=0, dtype=np.float64)
-        spread = np.einsum("ij,ij->j", cells, cells, dtype=np.float64) / len(cells) - centre**2
-        present, code_number = _renumber(codes)
-        numbered = {field: _renumber(values) for field, values in metadata.items()}
-        first = np.cumsum([0, *(len(found) for found, _ in numbered.values())])
-        columns = [
-            np.where(number >= 0, number + start, -1)
-            for start, (_, number) in zip(first[:-1], numbered.values(), strict=True)
-        ]
-        return cls(
-            cells=cells,
-            centre=centre,
-            scale=float(np.sqrt(max(spread.mean(), 0.0))) or 1.0,
-            tokens=tokens,
-            gene_number=gene_number,
-            gene_features=features.astype(np.float32),
-            codes=code_number,
-            codebook=codebook[present].astype(np.float32),
-            present_codes=present,
-            fields=tuple(metadata),
-            values=np.stack(columns, axis=1) if columns else np.zeros((len(cells), 0), np.int64),
-            first=first,
-        )
-
-    def positions(self, rows: "Integers") -> "tuple[Integers, Integers]":
-        """Return, for the gene edges of cells, place in ``rows`` and in the arrays of tokens."""
-        start = self.tokens.indptr[rows].astype(np.int64)
-        count = self.tokens.indptr[rows + 1] - start
-        cell = np.repeat(np.arange(len(rows)), count)
-        return cell, np.arange(len(cell)) + (start - np.cumsum(count) + count)[cell]
-
-    def edges(self, cell: "Integers", position: "Integers") -> GeneEdges:
-        """Return the gene edges at positions of the tokens."""
-        gene = self.gene_number[self.tokens.indices[position]]
-        return GeneEdges(cell, gene, self.tokens.data[position].astype(np.float32))
-
-
-@dataclass(frozen=True)
-class Popularity:
-    """Per gene: number of cells, mean and standard deviation of value with absent as 0."""
-
-    degree: npt.NDArray[np.float64]
-    mean: npt.NDArray[np.float64]
-    sd: npt.NDArray[np.float64]
-
-    @classmethod
-    def of(cls, graph: Bipartite, known: Bools) -> "Popularity":
-        """Count over the known edges only: what is held out must not shape the rest."""
-        size, cells = len(graph.gene_features), graph.tokens.shape[0]
-        gene = graph.gene_number[graph.tokens.indices[known]]
-        value = graph.tokens.data[known]
-        mean = np.bincount(gene, weights=value, minlength=size) / cells
-        square = np.bincount(gene, weights=value**2, minlength=size) / cells
-        sd = np.sqrt(np.maximum(square - mean**2, 0))
-        return cls(np.bincount(gene, minlength=size).astype(float), mean, sd)
 
 
 @dataclass(frozen=True)
 class Messages:
     """What the network sees of a batch: the only edges that carry messages.
 
-    ``genes`` lists the genes of the batch; row 0 of an edge array is the source (place in
-    ``genes``, code, metadata value), row 1 the cell.
+    ``genes`` lists the genes of the batch, ``near_cells`` the embedding of the cells that are near
+    some of it; row 0 of an edge array is the source (place in ``genes`` or ``near_cells``, code,
+    metadata value), row 1 the cell.
     """
 
     cells: Tensor
@@ -148,6 +36,9 @@ class Messages:
     gene_attributes: Tensor
     code_edges: Tensor
     value_edges: Tensor
+    near_cells: Tensor
+    near_edges: Tensor
+    near_attributes: Tensor
 
 
 @dataclass(frozen=True)
@@ -177,18 +68,34 @@ def see(
     further: "tuple[Integers, ...]" = (),
 ) -> Messages:
     """Return the batch of cells ``rows`` with the visible edges; ``further`` genes are scored."""
-    genes = np.unique(np.concatenate([visible.gene, *further]))
+    seen = np.zeros(len(graph.gene_features), dtype=bool)
+    for some in (visible.gene, *further):
+        seen[some] = True
+    genes, place = np.flatnonzero(seen), np.cumsum(seen) - 1
     with_code, (with_value, field) = np.flatnonzero(codes >= 0), np.nonzero(values >= 0)
-    cells = (graph.cells[rows] - graph.centre) / graph.scale
+    near, near_edges, near_attributes = _near(graph, rows)
     return Messages(
-        cells=torch.from_numpy(cells.astype(np.float32)),
+        cells=torch.from_numpy(graph.features(rows)),
         genes=torch.from_numpy(genes),
         gene_features=torch.from_numpy(graph.gene_features[genes]),
-        gene_edges=pairs_of(np.searchsorted(genes, visible.gene), visible.cell),
+        gene_edges=pairs_of(place[visible.gene], visible.cell),
         gene_attributes=torch.from_numpy(attributes(visible, popularity)),
         code_edges=pairs_of(codes[with_code], with_code),
         value_edges=pairs_of(values[with_value, field], with_value),
+        near_cells=torch.from_numpy(graph.features(near)),
+        near_edges=near_edges,
+        near_attributes=torch.from_numpy(near_attributes),
     )
+
+
+def _near(graph: Bipartite, rows: "Integers") -> "tuple[Integers, Tensor, Floats]":
+    """Return the neighbours of a batch, and pairs of (place among them, cell) with attributes."""
+    near = graph.relations.near
+    if near is None:
+        return rows[:0], pairs_of(rows[:0], rows[:0]), np.zeros((0, 1), np.float32)
+    cell, position = entries_of(near, rows)
+    neighbours, source = np.unique(near.indices[position], return_inverse=True)
+    return neighbours, pairs_of(source, cell), near.data[position, None]
 
 
 def attributes(edges: GeneEdges, popularity: Popularity) -> "Floats":
@@ -202,10 +109,25 @@ def attributes(edges: GeneEdges, popularity: Popularity) -> "Floats":
     before = np.cumsum(count) - count
     rank = np.empty(len(order))
     rank[order] = (upto - before[cell]) / count[cell]
-    sd = popularity.sd[edges.gene]
-    z = (edges.value - popularity.mean[edges.gene]) / np.where(sd > 0, sd, 1)
-    columns = (edges.value, rank, np.clip(z, -_Z_LIMIT, _Z_LIMIT))
+    columns = (edges.value, rank, _z(edges.value, edges.gene, popularity))
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def zero_attributes(edges: GeneEdges, popularity: Popularity) -> "Floats":
+    """Return (n_edges, 3): the attributes that an edge would have if its value alone were zero."""
+    size = int(edges.cell.max(initial=-1)) + 1
+    not_above = np.bincount(edges.cell, weights=edges.value <= 0, minlength=size)
+    rank = (not_above / np.maximum(np.bincount(edges.cell, minlength=size), 1))[edges.cell]
+    zero = np.zeros(len(edges), np.float32)
+    columns = (zero, rank, _z(zero, edges.gene, popularity))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _z(value: "Floats", gene: "Integers", popularity: Popularity) -> "Floats":
+    sd = popularity.sd[gene]
+    z = (value - popularity.mean[gene]) / np.where(sd > 0, sd, 1)
+    clipped: Floats = np.clip(z, -_Z_LIMIT, _Z_LIMIT)
+    return clipped
 
 
 def absent_genes(
@@ -220,13 +142,14 @@ def absent_genes(
     cumulative = np.cumsum(popularity.degree)
     if not cumulative[-1]:
         return GeneEdges(cell[:0], cell[:0], np.zeros(0, np.float32))
-    taken = edges.cell * size + edges.gene
+    taken = np.zeros((1 + max(edges.cell.max(initial=0), cell.max(initial=0)), size), dtype=bool)
+    taken[edges.cell, edges.gene] = True
     gene = np.full(len(cell), -1)
     for _ in range(_DRAWS):
         open_ = np.flatnonzero(gene < 0)
         point = rng.random(len(open_)) * cumulative[-1]
         draw = np.minimum(np.searchsorted(cumulative, point, side="right"), size - 1)
-        free = ~np.isin(cell[open_] * size + draw, taken)
+        free = ~taken[cell[open_], draw]
         gene[open_[free]] = draw[free]
     found = gene >= 0
     return GeneEdges(cell[found], gene[found], np.zeros(int(found.sum()), np.float32))
@@ -268,12 +191,6 @@ def hide(
         further=(every.gene[hidden], absent.gene),
     )
     return Step(messages, every[hidden], absent, hidden_codes, hidden_values, field)
-
-
-def _renumber(values: "Integers") -> "tuple[Integers, Integers]":
-    """Return the known values, sorted, and the place of every entry among them, or -1."""
-    found = np.unique(values[values >= 0])
-    return found, np.where(values >= 0, np.searchsorted(found, values), -1)
 
 
 def pairs_of(source: "Integers", target: "Integers") -> Tensor:

@@ -4,7 +4,6 @@ Imports torch: load it only where a network is trained.
 """
 
 import math
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .batches import Bipartite, Messages, Step, local_pairs
+from .batches import Messages, Step, local_pairs
+from .bipartite import Bipartite
+from .convolution import GATv2
+from .relations import rows_of
 
 if TYPE_CHECKING:
-    from .config import GraphAttentionConfig, Integers
+    from scipy.sparse import csr_matrix
 
-with warnings.catch_warnings():
-    # torch 2.15 deprecates torch.jit.script, which torch-geometric calls on import
-    warnings.filterwarnings("ignore", message=r".*torch\.jit\.script", category=FutureWarning)
-    from torch_geometric.nn import GATv2Conv
+    from .config import GraphAttentionConfig, Integers
 
 
 class PairScore(nn.Module):
@@ -41,10 +40,34 @@ class PairScore(nn.Module):
         return score
 
 
+class Refinement(nn.Module):
+    """A round of messages among nodes of one type: ``LayerNorm(x + GELU(messages))``."""
+
+    ends: Tensor
+    attributes: Tensor
+
+    def __init__(self, relation: "csr_matrix", hidden: int, heads: int) -> None:
+        super().__init__()
+        ends = np.stack([relation.indices, rows_of(relation)]).astype(np.int64)
+        # Edges belong to the graph, not to the weights.
+        self.register_buffer("ends", torch.from_numpy(ends), persistent=False)
+        edge = torch.from_numpy(relation.data[:, None].copy())
+        self.register_buffer("attributes", edge, persistent=False)
+        self.convolution = GATv2((hidden, hidden), hidden // heads, heads=heads, edge_dim=1)
+        self.norm = nn.LayerNorm(hidden)
+
+    def forward(self, states: Tensor) -> Tensor:
+        """Return (n_nodes, hidden) states that know of the nodes they draw on."""
+        messages = self.convolution((states, states), self.ends, self.attributes)
+        refined: Tensor = self.norm(states + functional.gelu(messages))
+        return refined
+
+
 class Network(nn.Module):
     """Layers of GATv2, one convolution per edge type, towards the cells."""
 
     codebook: Tensor
+    gene_features: Tensor
 
     def __init__(self, graph: Bipartite, config: "GraphAttentionConfig") -> None:
         super().__init__()
@@ -60,16 +83,12 @@ class Network(nn.Module):
         self.cell_norm, self.gene_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         sizes = {"gene": 3, **({"code": None} if len(graph.codebook) else {})}
         sizes |= {"value": None} if n_values else {}
+        sizes |= {"near": 1} if graph.relations.near is not None else {}
         self.convolutions = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    # Bipartite edges: a self-loop would join a gene and a cell of equal number.
-                    kind: GATv2Conv(
-                        (size, size),
-                        size // config.heads,
-                        heads=config.heads,
-                        add_self_loops=False,
-                        edge_dim=edge_size,
+                    kind: GATv2(
+                        (size, size), size // config.heads, heads=config.heads, edge_dim=edge_size
                     )
                     for kind, edge_size in sizes.items()
                 }
@@ -81,15 +100,33 @@ class Network(nn.Module):
         self.existence, self.value = PairScore(size), PairScore(size)
         self.code_out = nn.Linear(size, size)
         self.value_out = nn.Linear(size, slots)
+        self.links, self.signals = (
+            None if relation is None else Refinement(relation, size, config.heads)
+            for relation in (graph.relations.links, graph.relations.signals)
+        )
+        if self.links is not None:
+            # A gene draws on genes that the batch may not have.
+            features = torch.from_numpy(graph.gene_features)
+            self.register_buffer("gene_features", features, persistent=False)
 
     def forward(
         self, batch: Messages, weights: bool = False
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return states of cells and genes, and per edge type the (n_edges, heads) attention."""
-        cells = self.cell_norm(self.cell_in(batch.cells))
-        genes = self.gene_norm(self.gene_in(batch.gene_features) + self.gene_own(batch.genes))
-        sources = {"gene": genes, "code": self.codes(), "value": self.value_own.weight}
-        edges = {"gene": batch.gene_edges, "code": batch.code_edges, "value": batch.value_edges}
+        cells, genes = self.cells(batch.cells), self.genes(batch.genes, batch.gene_features)
+        sources = {
+            "gene": genes,
+            "code": self.codes(),
+            "value": self.value_own.weight,
+            "near": self.cells(batch.near_cells),
+        }
+        edges = {
+            "gene": batch.gene_edges,
+            "code": batch.code_edges,
+            "value": batch.value_edges,
+            "near": batch.near_edges,
+        }
+        attributes = {"gene": batch.gene_attributes, "near": batch.near_attributes}
         attention: dict[str, Tensor] = {}
         for layer, (convolutions, norm) in enumerate(
             zip(self.convolutions, self.norms, strict=True), start=1
@@ -98,7 +135,7 @@ class Network(nn.Module):
             total = torch.zeros_like(cells)
             for kind, convolution in convolutions.items():
                 ends = (sources[kind], cells)
-                edge_attributes = batch.gene_attributes if kind == "gene" else None
+                edge_attributes = attributes.get(kind)
                 if weights and layer == len(self.norms):
                     # Any value of the argument counts as set: pass it only here.
                     message, (_, attention[kind]) = convolution(
@@ -110,10 +147,27 @@ class Network(nn.Module):
             cells = norm(cells + self.dropout(functional.gelu(total)))
         return cells, genes, attention
 
-    def codes(self) -> Tensor:
-        """Return (n_codes, hidden) states of the codes."""
-        states: Tensor = self.code_in(self.codebook)
+    def cells(self, features: Tensor) -> Tensor:
+        """Return (n_cells, hidden) states of cells before any message."""
+        states: Tensor = self.cell_norm(self.cell_in(features))
         return states
+
+    def genes(self, numbers: Tensor, features: Tensor) -> Tensor:
+        """Return (n_genes, hidden) states of genes, refined by their links."""
+        if self.links is None:
+            return self._own_genes(features, self.gene_own(numbers))
+        every = self.links(self._own_genes(self.gene_features, self.gene_own.weight))
+        states: Tensor = every.index_select(0, numbers)
+        return states
+
+    def _own_genes(self, features: Tensor, own: Tensor) -> Tensor:
+        states: Tensor = self.gene_norm(self.gene_in(features) + own)
+        return states
+
+    def codes(self) -> Tensor:
+        """Return (n_codes, hidden) states of the codes, refined by their signals."""
+        states: Tensor = self.code_in(self.codebook)
+        return states if self.signals is None else self.signals(states)
 
     def code_scores(self, cells: Tensor) -> Tensor:
         """Return (n_cells, n_codes) logits of the code of cells in their last state."""
@@ -144,3 +198,11 @@ class Network(nn.Module):
             truth = torch.from_numpy(step.values[chosen] - start)
             terms["metadata"] = functional.cross_entropy(asked, truth)
         return terms
+
+
+def fresh_network(graph: Bipartite, config: "GraphAttentionConfig", seed: int) -> Network:
+    """Return a network of random weights; no global generator is changed."""
+    # Initial weights draw from the global generator of the CPU: lend it.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return Network(graph, config)

@@ -5,16 +5,16 @@ It is trained on what the graph itself hides, and its last layer gives the weigh
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy.sparse import csr_matrix
 
 from ...encoders.base import Progress
 from ...encoders.errors import InputError
 from .config import Floats, GraphAttentionConfig, Integers, check_shape
+from .relations import Relations
 
 if TYPE_CHECKING:
     import torch
@@ -48,6 +48,17 @@ class GraphAttention:
         ``auroc`` no higher than ``auroc_popularity``.
     network
         What can be asked of the trained network; ``None`` for attention from elsewhere.
+    near
+        (n_cells, n_cells), the entries of the given neighbours in their order: attention of a cell
+        to its neighbours times their number, 1 is uniform; ``None`` without neighbours.
+    gene_embedding
+        (n_genes, hidden) states of the genes that cells draw on, in the space of ``embedding``
+        before its layers; zeros for a gene without cells. This and the following are ``None`` for
+        attention from elsewhere.
+    code_embedding, code_numbers
+        (n_present_codes, hidden) states of the codes that occur, and their rows in the codebook.
+    metadata_embedding
+        Field -> (1 + highest number, hidden) states of the values, zeros for a value without cells.
     """
 
     genes: csr_matrix
@@ -55,6 +66,11 @@ class GraphAttention:
     embedding: Floats
     history: pd.DataFrame
     network: "TrainedNetwork | None" = None
+    near: csr_matrix | None = None
+    gene_embedding: Floats | None = None
+    code_embedding: Floats | None = None
+    code_numbers: Integers | None = None
+    metadata_embedding: dict[str, Floats] | None = None
 
 
 def attend(
@@ -66,6 +82,7 @@ def attend(
     codebook: Floats,
     metadata: dict[str, Integers],
     generator: "np.random.Generator | torch.Generator",
+    relations: Relations | None = None,
     config: GraphAttentionConfig | None = None,
     progress: Progress | None = None,
 ) -> GraphAttention:
@@ -75,8 +92,8 @@ def attend(
     ``softmax over s of a . LeakyReLU(W_s x_s + W_t x_t + W_e e_st)`` and sends ``W_s x_s``. Every
     edge type (gene, code, metadata value -> cell) has its own convolution; a layer is
     ``LayerNorm(x_t + dropout(GELU(sum over types)))``. Edges of genes carry log1p value, rank in
-    the cell and z-score over cells. Nothing is passed between cells, so that the
-    attention of a cell rests on that cell alone.
+    the cell and z-score over cells. Nothing is passed between cells but the embedding of the
+    given neighbours, so that the attention of a cell does not depend on the batch it is in.
 
     Training hides part of the gene edges of a batch and predicts their existence, against absent
     genes drawn in proportion to their number of cells, and their value; it takes the code from a
@@ -101,6 +118,9 @@ def attend(
     generator
         Source of all randomness; one number is drawn from it. The same state gives the same bits on
         the same machine with the same number of threads. No global generator is changed.
+    relations
+        Neighbours of cells, a prior on genes, signals between codes; none by default. They are
+        given, not learned: none of them is a target of training.
     config
         Size and training; the default suits thousands of cells on two cores.
     progress
@@ -118,21 +138,48 @@ def attend(
     """
     config = config or GraphAttentionConfig()
     _check(cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata)
+    if relations is not None:
+        relations.check(tokens.shape[0], tokens.shape[1], len(codebook))
     # Torch takes seconds to load: here, not with the package.
-    from .batches import Bipartite
+    from .bipartite import Bipartite
     from .training import train
 
     graph = Bipartite.of(
-        cells, tokens, gene_features, codes=codes, codebook=codebook, metadata=metadata
+        cells,
+        tokens,
+        gene_features,
+        codes=codes,
+        codebook=codebook,
+        metadata=metadata,
+        relations=relations,
     )
     progress = progress or (lambda what, done, total: None)
     network, history = train(graph, config, _seed(generator), progress)
-    genes, fields, embedding = network.read()
+    reading, sources = network.read_all(), network.sources()
     progress("graph attention", config.epochs + 1, config.epochs + 1)
-    attention = csr_matrix(
-        (genes, tokens.indices.copy(), tokens.indptr.copy()), shape=tokens.shape, copy=False
+    near = None
+    if relations is not None and relations.near is not None:
+        to_near = np.zeros(0, np.float32) if reading.near is None else reading.near
+        near = _like(relations.near, to_near)
+    return GraphAttention(
+        genes=_like(tokens, reading.genes),
+        metadata=reading.fields,
+        embedding=reading.cells,
+        history=pd.DataFrame(history),
+        network=network,
+        near=near,
+        gene_embedding=sources.genes,
+        code_embedding=sources.codes,
+        code_numbers=graph.present_codes,
+        metadata_embedding=sources.values,
     )
-    return GraphAttention(attention, fields, embedding, pd.DataFrame(history), network)
+
+
+def _like(matrix: csr_matrix, values: Floats) -> csr_matrix:
+    """Return other values of the entries of a matrix, in their order."""
+    return csr_matrix(
+        (values, matrix.indices.copy(), matrix.indptr.copy()), shape=matrix.shape, copy=False
+    )
 
 
 def _seed(generator: "np.random.Generator | torch.Generator") -> int:

@@ -9,15 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .batches import (
-    Bipartite,
-    Bools,
-    Popularity,
-    absent_genes,
-    hide,
-    local_pairs,
-    see,
-)
+from .batches import absent_genes, hide, local_pairs, see
+from .bipartite import Bipartite, Bools, Popularity
 from .model import Network
 from .trained import TrainedNetwork, row_batches, use_threads
 
@@ -42,7 +35,10 @@ def train(
         history: list[dict[str, Any]] = []
         best, weights = -1, _copy(network)
         optimiser = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(),
+            lr=config.learning_rate,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         for epoch in range(config.epochs):
             network.train()

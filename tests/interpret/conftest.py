@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from scypher.interpret.gene_sets import immune_textbook
-from scypher.interpret.pipeline import Options, build_tables
+from scypher.interpret.options import Options
+from scypher.interpret.pipeline import build_tables
 from scypher.kg import Graph
 
 

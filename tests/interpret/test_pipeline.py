@@ -11,7 +11,8 @@ import pytest
 from neo4j_server.server import Server
 
 from scypher.encoders import encode
-from scypher.interpret.pipeline import Options, build, build_tables
+from scypher.interpret.options import Options
+from scypher.interpret.pipeline import build, build_tables
 from scypher.kg import Graph, list_queries, run_query
 from scypher.kg.stores import Store, open_store
 

@@ -38,10 +38,12 @@ HOSTILE = "<script>alert('x')</script>"
 SECTIONS = [
     "asked",
     "baselines",
+    "faithful",
     "map",
     "states",
     "markers",
     "modules",
+    "changes",
     "provenance",
     "limits",
 ]
@@ -202,10 +204,12 @@ def test_numbers_are_those_of_the_queries(toy_store: Store, tmp_path: Path) -> N
             ]
     states = page.table("State", "Level", "Cells")
     assert [row[0] for row in states] == ["S1", "S1.1", "S1.2", "S2"]
-    assert states[0][2:6] == ["12", "B cells", "75%", "2"]
+    assert states[0][2:7] == ["12", "B cells", "75%", "0.90", "2"]
+    assert [row[3] for row in states[1:3]] == ["B cells ambiguous", "B cells abstain"]
     counts = {row[1]: int(row[2].replace(",", "")) for row in page.table("Kind", "Table")}
     assert counts == toy_store.counts()
-    sets = page.all_tables("Gene set", "Library")[-1]
+    modules = run_query(toy_store, "modules", dataset="alpha")["module"]
+    sets = page.all_tables("Gene set", "Library")[len(groups) + list(modules).index("alpha:M2")]
     found = run_query(toy_store, "module_enrichment", module="alpha:M2", limit=3)
     assert [row[0] for row in sets] == list(found["gene_set"])
     assert [row[5] for row in sets] == ["<1e-300"] * len(found)
@@ -307,7 +311,7 @@ def test_limits_of_length_are_said(toy_store: Store, tmp_path: Path) -> None:
     assert "2 smaller cell types are in the graph but not shown here" in text
     assert "1 smaller states are in the graph" in text
     assert "1 smaller modules are in the graph" in text
-    assert [len(rows) for rows in page.all_tables("Rank", "Gene")] == [2, 2]
+    assert [len(rows) for rows in page.all_tables("Rank", "Gene", "Verdict")] == [2, 2]
 
 
 def test_data_set_must_be_clear(save: Saver, tmp_path: Path) -> None:

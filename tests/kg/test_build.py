@@ -36,6 +36,7 @@ PROPERTIES = {
     "encoder": "toy",
     "parameters": "{}",
     "quality": "{}",
+    "faithfulness": "{}",
     "notes": "[]",
     "code_version": "0",
 }
@@ -56,6 +57,7 @@ def toy_states(codes: np.ndarray) -> States:
             "level": [1, 1, 2, 2],
             "parent": [-1, -1, 0, 0],
             "size": sizes,
+            "stability": [0.9, 0.8, 0.7, np.nan],
         }
     )
     joined = np.zeros((4, 4))
@@ -122,7 +124,14 @@ def toy_parts(name: str = "toy", seed: int = 0) -> Parts:
     )
     neighbours = Neighbours(sparse.csr_matrix((N_CELLS, N_CELLS)), rng.normal(size=(N_CELLS, 2)))
     return Parts(
-        name, cells, encoding, metadata, toy_states(codes), neighbours, attention, PROPERTIES
+        name,
+        cells,
+        encoding,
+        metadata,
+        toy_states(codes),
+        neighbours,
+        attention,
+        properties=PROPERTIES,
     )
 
 
@@ -167,8 +176,6 @@ def test_tables_are_those_that_the_parts_fill(graph: Graph) -> None:
         ("Cell", "ANNOTATED_AS", "CellType"),
         ("Cell", "FROM_DONOR", "Donor"),
         ("Cell", "FROM_TISSUE", "Tissue"),
-        ("State", "ATTENDS_TO", "CellType"),
-        ("State", "ATTENDS_TO", "Donor"),
     }
 
 
@@ -257,6 +264,23 @@ def test_states_without_labels_and_donors_say_so(parts: Parts) -> None:
     assert set(found["label"]) == {""}
     assert set(found["label_share"]) == {0.0}
     assert set(found["n_donors"]) == {0}
+    assert set(found["label_outcome"]) == {"not tested"}
+    assert found["label_set"].tolist() == [[]] * 4
+
+
+def test_states_carry_their_stability_and_conformal_labels(parts: Parts) -> None:
+    labels = pd.DataFrame(
+        {
+            "label_set": [["T", "B"], ["B"], ["B"], []],
+            "confidence": [0.4, 0.9, 0.8, 0.0],
+            "outcome": ["ambiguous", "label", "label", "abstain"],
+        }
+    )
+    found = build_graph(replace(parts, labels=labels)).nodes["State"]
+    assert found["label_set"].tolist() == [["B", "T"], ["B"], ["B"], []]
+    assert found["label_confidence"].tolist() == [0.4, 0.9, 0.8, 0.0]
+    assert found["label_outcome"].tolist() == ["ambiguous", "label", "label", "abstain"]
+    assert found["stability"].tolist()[:3] == [0.9, 0.8, 0.7]
 
 
 def test_state_whose_cells_have_no_label_has_none(parts: Parts) -> None:
@@ -376,24 +400,6 @@ def test_metadata_of_cells_leaves_unknown_values_out(parts: Parts, graph: Graph)
         values = parts.metadata[field].values
         expected = {(cell, value) for cell, value in enumerate(values) if value >= 0}
         assert set(by_ends(graph.edges[key])) == expected
-
-
-@pytest.mark.parametrize(("field", "label"), [("cell_type", "CellType"), ("donor", "Donor")])
-def test_metadata_attention_is_the_mean_over_cells_of_a_state_with_the_value(
-    parts: Parts, graph: Graph, field: str, label: str
-) -> None:
-    weight = parts.attention.metadata[field].astype(np.float64)
-    frames = [
-        pd.DataFrame({"state": level, "value": parts.metadata[field].values, "weight": weight})
-        for level in parts.states.cell.T
-    ]
-    table = pd.concat(frames).query("state >= 0 and value >= 0")
-    expected = table.groupby(["state", "value"])["weight"].agg(["mean", "count"])
-    rows = by_ends(graph.edges[("State", "ATTENDS_TO", label)])
-    assert set(rows) == set(expected.index)
-    for ends, row in rows.items():
-        assert row.weight == pytest.approx(expected.loc[ends, "mean"])
-        assert row.n_cells == expected.loc[ends, "count"]
 
 
 def test_metadata_keys_are_ontology_terms_else_names(graph: Graph) -> None:

@@ -38,6 +38,7 @@ ALPHA, BETA = toy_graph("alpha"), toy_graph("beta", seed=5, n_cells=10)
 BOTH = ALPHA.merge(BETA)
 ASKED: dict[str, dict[str, Any]] = {
     "cell": {"cell": "alpha:c1"},
+    "counterfactuals": {"state": "alpha:S1"},
     "gene_path": {"first": "CD79A", "second": "NKG7"},
     "genes_of_module": {"module": "M1"},
     "marker_baselines": {"group": "S1", "limit": 2},
@@ -46,6 +47,9 @@ ASKED: dict[str, dict[str, Any]] = {
     "module_enrichment": {"module": "alpha:M1"},
     "modules_of_gene": {"gene": "CD79A"},
     "shared_markers": {"first": "S1", "second": "S2", "limit": 5},
+    "path_genes": {"state": "alpha:S1.1"},
+    "shift_enrichment": {"group": "T cells"},
+    "shifted_genes": {"group": "S1", "limit": 2},
     "state_attention": {"state": "alpha:S1"},
     "state_composition": {"state": "alpha:S1"},
     "state_enrichment": {"group": "T cells"},
@@ -108,7 +112,8 @@ class TestAnswers:
                 dtypes[item.type] for item in query.columns
             ], query.name
             assert not found.drop(columns="weight", errors="ignore").isna().any(axis=None) or (
-                query.name == "modules"
+                query.name
+                in ("modules", "counterfactuals", "shifted_genes", "states", "state_abundance")
             ), query.name
 
     def test_empty_answers_keep_their_columns(self, store: Store) -> None:
@@ -208,6 +213,7 @@ class TestAnswers:
             ("module_enrichment", "Module", {"module": "alpha:M1"}),
             ("state_enrichment", "State", {"group": "alpha:S1"}),
             ("state_enrichment", "CellType", {"group": "T cells", "dataset": "alpha"}),
+            ("shift_enrichment", "State", {"group": "alpha:S2"}),
         ],
     )
     def test_enrichment(
@@ -218,6 +224,8 @@ class TestAnswers:
         group = parameters.get("module", parameters.get("group"))
         mine = table["a_label"] if kind == "CellType" else table["a_key"]
         table = table[mine == group].assign(gene_set=lambda rows: rows["b_name"])
+        if kind != "Module":
+            table = table[(table["of"] == "markers") == (query == "state_enrichment")]
         table = table.sort_values(["q", "p", "target"])
         for name in ("gene_set", "overlap", "odds_ratio", "p", "q", "genes"):
             assert found[name].tolist() == table[name].tolist(), name
@@ -248,6 +256,36 @@ class TestAnswers:
         attention = run_query(store, "state_attention", state="alpha:S1")
         assert len(attention) == len(METADATA)
         assert attention["weight"].is_monotonic_decreasing
+
+    def test_shifts_and_abundance(self, store: Store) -> None:
+        found = run_query(store, "shifted_genes", group="S1", limit=2, dataset="beta")
+        assert found["rank"].tolist() == [1, 2]
+        assert found["symbol"].tolist() == ["CD79A", "MS4A1"]
+        assert set(found["condition"]) == {"condition 1"}
+        of_type = run_query(store, "shifted_genes", group="B cells", dataset="alpha")
+        assert of_type["group"].tolist() == ["B cells"] * 3
+        table = run_query(store, "state_abundance", dataset="alpha")
+        assert table["state"].tolist() == ["alpha:S1"] * 2 + ["alpha:S2"] * 2
+        assert table["reference"].tolist() == ["condition 1", "disease 1"] * 2
+        assert table["donors_with"].tolist()[:2] == [2, 2]
+
+    def test_counterfactuals(self, store: Store) -> None:
+        found = run_query(store, "counterfactuals", state="alpha:S1")
+        assert found["symbol"].tolist() == ["CD79A", "MS4A1"]
+        assert found["goes_to"].tolist() == ["alpha:S2", ""]
+
+    def test_intermediate_states(self, store: Store) -> None:
+        found = run_query(store, "intermediate_states", dataset="alpha")
+        (row,) = found.to_dict("records")
+        assert (row["state"], row["first"], row["second"]) == (
+            "alpha:S1.1",
+            "alpha:S1.2",
+            "alpha:S2",
+        )
+        assert (row["soft_first"], row["soft_second"]) == (0.4, 0.3)
+        genes = run_query(store, "path_genes", state="S1.1", limit=1)
+        assert genes["symbol"].tolist() == ["CD79A", "CD79A"]
+        assert set(genes["second"]) == {"alpha:S2", "beta:S2"}
 
     def test_cells(self, store: Store) -> None:
         found = run_query(store, "cell_map", dataset="alpha")

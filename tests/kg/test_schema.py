@@ -29,7 +29,10 @@ EVIDENCE_NAMES = [
     "encoder_hash",
     "code_version",
 ]
-CLAIMS = {"MARKED_BY", "CO_REGULATED_WITH", "ENRICHED_IN"}
+CLAIMS = {
+    *("MARKED_BY", "CO_REGULATED_WITH", "ENRICHED_IN", "ATTENDS_TO", "SHIFTS", "DIFFERS_IN"),
+    *("FLIPS_WITHOUT", "INTERMEDIATE_BETWEEN", "MONOTONE_ALONG"),
+}
 
 
 def name(declared: NodeType | EdgeType) -> str:

@@ -37,13 +37,13 @@ def planted(seed: int = 0) -> tuple[np.ndarray, sparse.csr_matrix, np.ndarray, n
 @pytest.fixture(scope="module")
 def toy() -> tuple[States, np.ndarray, sparse.csr_matrix, np.ndarray, np.ndarray]:
     codes, graph, coarse, fine = planted()
-    return find_states(codes, graph, seed=0), codes, graph, coarse, fine
+    return find_states(codes, graph, seed=0, resolution=0.5), codes, graph, coarse, fine
 
 
 def check(states: States, codes: np.ndarray) -> None:
     """Check what holds of any states: nesting, sizes, names, codes."""
     table = states.table
-    assert list(table) == ["name", "level", "parent", "size"]
+    assert list(table) == ["name", "level", "parent", "size", "stability"]
     assert table["name"].is_unique
     levels = table["level"].to_numpy()
     for row, state in table.iterrows():
@@ -163,12 +163,14 @@ def test_too_few_cells_in_all_are_one_state() -> None:
     codes = np.array([0, 0, 1, 1, 2])
     graph = sparse.csr_matrix(np.kron(np.eye(2), np.ones((3, 3)))[:5, :5] - np.eye(5))
     states = find_states(codes, graph, seed=0)
+    stability = states.table.pop("stability")
     assert states.table.to_dict("list") == {
         "name": ["S1"],
         "level": [1],
         "parent": [-1],
         "size": [5],
     }
+    assert 0 < stability.item() <= 1
     assert states.cell.tolist() == [[0, -1]] * 5
 
 
@@ -189,11 +191,15 @@ def test_cells_without_neighbours_are_grouped_all_the_same() -> None:
 
 def test_same_seed_gives_the_same_states_and_order_of_cells_none_other() -> None:
     codes, graph, _, _ = planted(seed=3)
-    once, again = (find_states(codes, graph, seed=5) for _ in range(2))
-    np.testing.assert_array_equal(once.cell, again.cell)
-    assert once.table.equals(again.table)
+    for resolution in (None, 0.5):
+        once, again = (find_states(codes, graph, seed=5, resolution=resolution) for _ in range(2))
+        np.testing.assert_array_equal(once.cell, again.cell)
+        assert once.table.equals(again.table)
+        assert once.tried.equals(again.tried)
     order = np.random.default_rng(0).permutation(len(codes))
-    turned = find_states(codes[order], sparse.csr_matrix(graph[order][:, order]), seed=5)
+    turned = find_states(
+        codes[order], sparse.csr_matrix(graph[order][:, order]), seed=5, resolution=0.5
+    )
     assert adjusted_rand_score(once.cell[order, 0], turned.cell[:, 0]) == 1
 
 
@@ -203,6 +209,32 @@ def test_larger_resolution_gives_more_states() -> None:
     assert (few.table["level"] == 1).sum() < (many.table["level"] == 1).sum()
     check(few, codes)
     check(many, codes)
+
+
+def test_the_resolution_chosen_finds_the_planted_groups_without_being_told() -> None:
+    codes, graph, _, fine = planted()
+    states = find_states(codes, graph, seed=0)
+    check(states, codes)
+    assert adjusted_rand_score(fine, states.cell[:, 0]) == 1
+    assert states.resolution in states.tried["resolution"].tolist()
+    assert (states.table["stability"] > 0.8).all()
+
+
+def test_cells_without_structure_stay_one_state() -> None:
+    rng = np.random.default_rng(0)
+    graph = graph_of(np.zeros(300, int), np.array([[0.1]]), seed=0)
+    states = find_states(rng.integers(0, 15, 300), graph, seed=0)
+    assert states.table["name"].tolist() == ["S1"]
+    assert states.tried["stability"].max() < 0.5
+
+
+def test_a_resolution_that_is_given_is_used(
+    toy: tuple[States, np.ndarray, sparse.csr_matrix, np.ndarray, np.ndarray],
+) -> None:
+    states = toy[0]
+    assert states.resolution == 0.5
+    assert states.tried["resolution"].tolist() == [0.5]
+    assert (states.table["stability"] > 0.8).all()
 
 
 def test_real_cells_fall_into_states_of_their_types(data_dir: Path) -> None:

@@ -12,6 +12,7 @@ CELL_TYPES = ("B cells", "T cells", 'odd "label"\n\\ é')
 SYMBOLS = ("CD79A", "MS4A1", "CD3E", "LYZ", "NKG7", "PPBP", "GNLY", "CST3", "CD8A", "IL7R")
 SMALLEST = float(np.finfo(np.float64).tiny)
 ENCODER = "e" * 64
+_RISEN = "genes that rise from condition 0 to condition 1"
 
 
 def toy_graph(dataset: str = "alpha", *, seed: int = 0, n_cells: int = 24) -> Graph:
@@ -43,6 +44,7 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "encoder_hash": [ENCODER],
                 "parameters": ['{"seed": 0}'],
                 "quality": ['{"nmi": 0.5}'],
+                "faithfulness": ['{"verdict": "associated", "tests": []}'],
                 "notes": ['["one note"]'],
                 "code_version": ["0.1.0"],
                 "n_cells": [n_cells],
@@ -80,6 +82,10 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "n_donors": 2,
                 "label": ["B cells", "T cells", "B cells", "B cells"],
                 "label_share": [0.75, 1.0, 1.0, 0.5],
+                "label_set": [["B cells"], ["T cells"], ["B cells", "T cells"], []],
+                "label_confidence": [0.95, 0.99, 0.6, np.nan],
+                "label_outcome": ["label", "label", "ambiguous", "abstain"],
+                "stability": [0.9, 0.8, 0.7, np.nan],
             }
         ),
         "Gene": pd.DataFrame(
@@ -173,11 +179,84 @@ def _edges(
     for label in METADATA.values():
         values = len(nodes[label])
         edges[("Cell", METADATA_EDGES[label], label)] = _table(cells, cells % values)
-        edges[("State", "ATTENDS_TO", label)] = _table(
-            np.arange(4), np.arange(4) % values, weight=rng.random(4), n_cells=half
+        edges[("State", "ATTENDS_TO", label)] = _claims(
+            _table(np.arange(4), np.arange(4) % values, weight=rng.random(4), lift=1.5, z=2.0),
+            dataset,
         )
     for group, size in (("State", 4), ("CellType", 3)):
         edges[(group, "MARKED_BY", "Gene")] = _markers(dataset, rng, size, n_genes)
+        edges[(group, "SHIFTS", "Gene")] = _claims(
+            _table(
+                np.repeat(np.arange(size), 3),
+                np.tile(genes[:3], size),
+                condition="condition 1",
+                reference="condition 0",
+                rank=np.tile([1, 2, 3], size),
+                log2_fold_change=np.tile([3.0, -2.0, 1.0], size),
+                mean=2.0,
+                mean_reference=1.0,
+                donors_agreeing=2,
+                attention_difference=np.tile([0.2, np.nan, 0.1], size),
+                attention_q=np.tile([0.01, np.nan, 0.5], size),
+            ),
+            dataset,
+        )
+    for label in ("Condition", "Disease"):
+        edges[("State", "DIFFERS_IN", label)] = _claims(
+            _table(
+                [0, 1],
+                [0, 0],
+                reference=f"{label.lower()} 1",
+                share=[0.5, 0.2],
+                share_reference=[0.1, 0.3],
+                donors_with=[2.0, np.nan],
+                donors_with_reference=[0.0, np.nan],
+                presence_p=[0.01, np.nan],
+                presence_q=[0.02, np.nan],
+            ),
+            dataset,
+        )
+    edges[("State", "FLIPS_WITHOUT", "Gene")] = _claims(
+        _table(
+            [0, 0, 1],
+            [0, 1, 2],
+            flipped=[0.6, 0.1, 0.3],
+            state_flipped=[0.5, 0.0, 0.1],
+            null_mean=0.05,
+            z=[4.0, 1.0, 2.0],
+            goes_to=[f"{dataset}:S2", "", f"{dataset}:S1"],
+            to_share=[1.0, np.nan, 1.0],
+        ),
+        dataset,
+    )
+    edges[("State", "INTERMEDIATE_BETWEEN", "State")] = _claims(
+        _table(
+            [2, 2],
+            [1, 3],
+            other=[f"{dataset}:S1.2", f"{dataset}:S2"],
+            connectivity=1.2,
+            soft=[0.3, 0.4],
+            doublet_score=0.1,
+            library_ratio=0.5,
+            mixture_r2=0.8,
+            mixture_spread=1.5,
+            own_genes=3,
+            verdict="certified",
+            reason="",
+        ),
+        dataset,
+    )
+    edges[("State", "MONOTONE_ALONG", "Gene")] = _claims(
+        _table(
+            [2, 2],
+            [0, 1],
+            first=f"{dataset}:S1.2",
+            second=f"{dataset}:S2",
+            rho=[0.8, -0.7],
+            donors_agreeing=2,
+        ),
+        dataset,
+    )
     edges[("Gene", "CO_REGULATED_WITH", "Gene")] = _claims(
         _table(
             genes[:-2],
@@ -197,6 +276,7 @@ def _edges(
             _table(
                 np.repeat(np.arange(size), 2),
                 (np.repeat(np.arange(size), 2) + np.tile([0, 1], size)) % 3,
+                of="members" if group == "Module" else np.tile(["markers", _RISEN], size),
                 overlap=np.tile([3, 2], size),
                 set_size=4,
                 query_size=5,
@@ -221,6 +301,11 @@ def _markers(dataset: str, rng: np.random.Generator, size: int, n_genes: int) ->
         "attention_p": 0.001,
         "attention_q": 0.01,
         "attention_rank": n_genes - rank,
+        "matched_z": 4.0 - rank,
+        "matched_q": 0.02,
+        "rewired_z": 3.0 - rank,
+        "rewired_q": 0.03,
+        "attention_says": "associated",
         "auroc": 0.9 - rank / 100,
         "log2_fold_change": 3.0 - rank / 10,
         "detected_in": rng.random(total),

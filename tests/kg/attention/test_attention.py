@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attention.toys import GENES, GROUPS, SMALL, batch_of, planted, run
 from scipy.sparse import csr_matrix, random_array
 
 from scypher.encoders.errors import InputError
@@ -20,46 +21,6 @@ from scypher.kg.attention import (
 )
 from scypher.kg.attention.trained import TrainedNetwork
 
-GROUPS, GENES = 4, 80
-SMALL = GraphAttentionConfig(hidden=16, heads=2, epochs=2, batch_cells=32)
-
-
-def planted(n_cells: int = 400, seed: int = 0) -> dict[str, Any]:
-    """Cells whose code is told by one gene alone: gene g marks group g, values say nothing.
-
-    Groups 0 and 1 share the program 4..29, groups 2 and 3 the program 30..55; the embedding is
-    noise, so that only messages can tell.
-    """
-    rng = np.random.default_rng(seed)
-    group = rng.integers(0, GROUPS, n_cells)
-    weight = np.full((n_cells, GENES), 0.2)
-    weight[np.ix_(group < 2, np.arange(4, 30))] = 1
-    weight[np.ix_(group >= 2, np.arange(30, 56))] = 1
-    weight[:, :GROUPS] = 0
-    weight[np.arange(n_cells), group] = np.inf
-    # Exponential races draw without replacement in proportion to the weights.
-    with np.errstate(divide="ignore"):
-        race = rng.exponential(size=weight.shape) / weight
-    chosen = np.sort(np.argsort(race, axis=1)[:, :15], axis=1)
-    values = rng.uniform(1, 3, chosen.size).astype(np.float32)
-    tokens = csr_matrix(
-        (values, chosen.ravel(), np.arange(0, chosen.size + 1, 15)), shape=(n_cells, GENES)
-    )
-    return {
-        "cells": rng.normal(size=(n_cells, 8)).astype(np.float32),
-        "tokens": tokens,
-        "gene_features": np.zeros((GENES, 4), np.float32),
-        "codes": group,
-        "codebook": np.eye(GROUPS, dtype=np.float32),
-        "metadata": {"donor": rng.integers(0, 3, n_cells), "batch": rng.integers(-1, 2, n_cells)},
-    }
-
-
-def run(data: dict[str, Any], seed: int = 0, **config: Any) -> GraphAttention:
-    rest = {name: value for name, value in data.items() if name != "cells"}
-    chosen = replace(SMALL, **config)
-    return attend(data["cells"], generator=np.random.default_rng(seed), config=chosen, **rest)
-
 
 @pytest.fixture(scope="module")
 def toy() -> dict[str, Any]:
@@ -68,21 +29,7 @@ def toy() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def trained(toy: dict[str, Any]) -> GraphAttention:
-    return run(toy, hidden=32, heads=4, epochs=30, patience=30, held_out=0.1)
-
-
-def batch_of(data: dict[str, Any]) -> Any:
-
-    graph = batches.Bipartite.of(
-        data["cells"],
-        data["tokens"],
-        data["gene_features"],
-        codes=data["codes"],
-        codebook=data["codebook"],
-        metadata=data["metadata"],
-    )
-    known = np.ones(graph.tokens.nnz, dtype=bool)
-    return graph, known, batches.Popularity.of(graph, known)
+    return run(toy, hidden=32, heads=4, epochs=20, patience=20, held_out=0.1)
 
 
 # the convolution
@@ -91,10 +38,10 @@ def batch_of(data: dict[str, Any]) -> Any:
 def test_convolution_is_the_equation_of_gatv2() -> None:
     import torch
 
-    from scypher.kg.attention.model import GATv2Conv
+    from scypher.kg.attention.convolution import GATv2
 
     torch_state = torch.random.get_rng_state()
-    conv = GATv2Conv((5, 6), 3, heads=2, add_self_loops=False, edge_dim=4)
+    conv = GATv2((5, 6), 3, heads=2, edge_dim=4)
     rng = np.random.default_rng(0)
     source, target, n_edges = rng.normal(size=(7, 5)), rng.normal(size=(4, 6)), 15
     ends = np.stack([rng.integers(0, 7, n_edges), rng.integers(0, 4, n_edges)])
@@ -206,7 +153,7 @@ def test_targets_never_carry_messages(toy: dict[str, Any], monkeypatch: pytest.M
         return step
 
     def watch(module: Any, inputs: Any) -> None:
-        if isinstance(module, model.GATv2Conv) and torch.is_grad_enabled():
+        if isinstance(module, model.GATv2) and torch.is_grad_enabled():
             passed[-1].append(inputs[1].numpy().copy())
 
     held: list[Any] = []

@@ -1,0 +1,53 @@
+"""What a user chooses about a build, and its input once it is checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..encoders.cells import Cells
+from ..kg.metadata import Metadata
+from .gene_sets import GeneSetLibrary
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user chooses about a build.
+
+    Attributes
+    ----------
+    encoder
+        Name of an encoder or folder with CellVQ weights; used unless the data hold an encoding.
+    layer
+        Layer with raw counts, ``raw``, or ``X`` when not given.
+    columns
+        Field of :data:`scypher.kg.schema.METADATA` -> column of ``obs``.
+    gene_sets
+        GMT files.
+    adapt
+        Fit the encoder briefly to the cells, without labels.
+    faithfulness
+        Test what the attention of the graph explains; untested, it is only ``associated``.
+    seed
+        Of every random choice.
+    """
+
+    encoder: str = "cellvq"
+    layer: str | None = None
+    columns: Mapping[str, str | None] | None = None
+    gene_sets: Sequence[str | Path] = ()
+    adapt: bool = True
+    faithfulness: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Given:
+    """Checked input of a build."""
+
+    name: str
+    cells: Cells
+    metadata: dict[str, Metadata]
+    libraries: list[GeneSetLibrary]
+    notes: list[str]
+    content_hash: str
+    parameters: str
