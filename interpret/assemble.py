@@ -66,7 +66,7 @@ def assemble(given: Given, options: Options, progress: Progress) -> tuple[Graph,
         neighbours = find_neighbours(encoding.embedding, seed=options.seed)
         states = find_states(encoding.code, neighbours.connectivities, seed=options.seed)
     values = normalise(cells.counts, cells.totals)
-    attention = _attend(cells, encoding, metadata, options.seed, progress)
+    attention = _attend(cells, encoding, metadata, options, progress)
     rng = np.random.default_rng(options.seed)
     labels = _labels(encoding, metadata, states, notes, rng)
     parts = Parts(given.name, cells, encoding, metadata, states, neighbours, attention, labels)
@@ -222,25 +222,34 @@ def _attend(
     cells: Cells,
     encoding: Encoding,
     metadata: dict[str, Metadata],
-    seed: int,
+    options: Options,
     progress: Progress,
 ) -> "GraphAttention":
     """Train graph attention; the cell type is never an input."""
-    from ..kg.attention import attend, top_tokens
+    from ..kg.attention import GraphAttention, attend, informative_tokens
 
     values = normalise(cells.counts, cells.totals)
     # Among all genes the highest z-scores are single counts of rare ones: chance, not state.
-    variable = np.zeros(values.shape[1], dtype=np.float32)
-    variable[select_genes(values, N_VARIABLE)] = 1
-    values = sparse.csr_matrix(values @ sparse.diags(variable))
-    values.eliminate_zeros()
-    mean = np.asarray(values.mean(axis=0)).ravel()
-    square = np.asarray(values.multiply(values).mean(axis=0)).ravel()
-    deviation = np.sqrt(np.maximum(square - mean**2, 0))
+    tokens = informative_tokens(
+        values, cells.genes, n_tokens=N_TOKENS, candidates=select_genes(values, N_VARIABLE)
+    )
+    generator = np.random.default_rng(options.seed)
+    if options.attention == "clique":
+        from ..kg.clique import attend_clique
+
+        found = attend_clique(
+            encoding.embedding,
+            tokens=tokens,
+            gene_features=encoding.gene_embedding,
+            counts=cells.counts,
+            generator=generator,
+            progress=progress,
+        )
+        return GraphAttention(found.genes, found.metadata, found.embedding, found.history)
     present, codes = np.unique(encoding.code, return_inverse=True)
     return attend(
         encoding.embedding,
-        tokens=top_tokens(values, n_tokens=N_TOKENS, gene_mean=mean, gene_sd=deviation),
+        tokens=tokens,
         gene_features=encoding.gene_embedding,
         codes=codes,
         codebook=encoding.codebook[present],
@@ -249,6 +258,6 @@ def _attend(
             for field, found in metadata.items()
             if field != "cell_type" and len(found.labels) > 1
         },
-        generator=np.random.default_rng(seed),
+        generator=generator,
         progress=progress,
     )

@@ -1,7 +1,7 @@
 """Commands of the main job: build a graph, write its report, see it on demo data."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -48,6 +48,10 @@ def build(
         str | None, typer.Option(help="Key of the data set; the file name by default.")
     ] = None,
     adapt: Annotated[bool, typer.Option(help="Fit the encoder briefly to these cells.")] = True,
+    attention: Annotated[
+        Literal["hetero", "clique"],
+        typer.Option(help="Graph attention, or attention within every cell as released."),
+    ] = "hetero",
     faithfulness: Annotated[
         bool, typer.Option(help="Test what the attention of the graph explains.")
     ] = True,
@@ -66,6 +70,7 @@ def build(
         columns={"cell_type": label, "donor": donor, "batch": batch, "condition": condition},
         gene_sets=tuple(gene_sets or ()),
         adapt=adapt,
+        attention=attention,
         faithfulness=faithfulness,
         seed=seed,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..encoders.cells import Cells
 from ..kg.metadata import Metadata
@@ -25,6 +26,10 @@ class Options:
         GMT files.
     adapt
         Fit the encoder briefly to the cells, without labels.
+    attention
+        ``hetero``: graph attention of cells to genes, codes and metadata, whose faithfulness can be
+        tested; ``clique``: attention within every cell among its genes, as CellVQ-Graph was
+        released.
     faithfulness
         Test what the attention of the graph explains; untested, it is only ``associated``.
     seed
@@ -36,6 +41,7 @@ class Options:
     columns: Mapping[str, str | None] | None = None
     gene_sets: Sequence[str | Path] = ()
     adapt: bool = True
+    attention: Literal["hetero", "clique"] = "hetero"
     faithfulness: bool = True
     seed: int = 0
 

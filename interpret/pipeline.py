@@ -127,6 +127,7 @@ def _check_input(data: "AnnData | str | Path", name: str | None, options: Option
     parameters = {
         "encoder": options.encoder,
         "adapt": options.adapt,
+        "attention": options.attention,
         "faithfulness": options.faithfulness,
         "layer": options.layer or "X",
         "seed": options.seed,

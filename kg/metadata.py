@@ -13,7 +13,7 @@ from .schema import METADATA
 if TYPE_CHECKING:
     from anndata import AnnData
 
-UNKNOWN = frozenset({"", "unknown", "nan", "none", "na", "n/a"})
+UNKNOWN = frozenset({"", "unknown", "unassigned", "nan", "none", "na", "n/a"})
 """Values that say nothing, in any case of letters."""
 
 

@@ -3,6 +3,15 @@
 from .config import GraphAttentionConfig
 from .relations import Relations
 from .run import GraphAttention, attend
-from .tokens import top_tokens
+from .slots import write_slots
+from .tokens import informative_tokens, top_tokens
 
-__all__ = ["GraphAttention", "GraphAttentionConfig", "Relations", "attend", "top_tokens"]
+__all__ = [
+    "GraphAttention",
+    "GraphAttentionConfig",
+    "Relations",
+    "attend",
+    "informative_tokens",
+    "top_tokens",
+    "write_slots",
+]

@@ -26,10 +26,12 @@ class Messages:
 
     ``genes`` lists the genes of the batch, ``near_cells`` the embedding of the cells that are near
     some of it; row 0 of an edge array is the source (place in ``genes`` or ``near_cells``, code,
-    metadata value), row 1 the cell.
+    metadata value), row 1 the cell. ``blind`` are cells whose embedding is withheld: their
+    genes and metadata, and neighbours where these are given, must tell what they are.
     """
 
     cells: Tensor
+    blind: Tensor
     genes: Tensor
     gene_features: Tensor
     gene_edges: Tensor
@@ -64,6 +66,7 @@ def see(
     *,
     codes: "Integers",
     values: "Integers",
+    blind: Bools,
     popularity: Popularity,
     further: "tuple[Integers, ...]" = (),
 ) -> Messages:
@@ -76,6 +79,7 @@ def see(
     near, near_edges, near_attributes = _near(graph, rows)
     return Messages(
         cells=torch.from_numpy(graph.features(rows)),
+        blind=torch.from_numpy(blind),
         genes=torch.from_numpy(genes),
         gene_features=torch.from_numpy(graph.gene_features[genes]),
         gene_edges=pairs_of(place[visible.gene], visible.cell),
@@ -164,14 +168,16 @@ def hide(
     share: float,
     rng: np.random.Generator,
 ) -> Step:
-    """Hide edges of a batch: a share of its genes, and code and one field of half of its cells."""
+    """Hide a share of the genes of a batch, code and embedding of half its cells, and a field."""
     cell, position = graph.positions(rows)
     every = graph.edges(cell, position)
     hidden = known[position] & (rng.random(len(cell)) < share)
     visible = known[position] & ~hidden
     absent = absent_genes(every, cell[hidden], popularity, rng)
     codes, values = graph.codes[rows], graph.values[rows]
-    hidden_codes = np.where(rng.random(len(rows)) < 0.5, codes, -1)
+    # With its embedding a cell would tell its code whatever its genes are.
+    blind = rng.random(len(rows)) < 0.5
+    hidden_codes = np.where(blind, codes, -1)
     if len(graph.codebook) < 2:
         hidden_codes = np.full(len(rows), -1)
     fields = np.flatnonzero(np.diff(graph.first) > 1)
@@ -187,6 +193,7 @@ def hide(
         every[visible],
         codes=np.where(hidden_codes >= 0, -1, codes),
         values=shown,
+        blind=blind,
         popularity=popularity,
         further=(every.gene[hidden], absent.gene),
     )

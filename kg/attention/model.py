@@ -80,6 +80,7 @@ class Network(nn.Module):
         self.gene_own = nn.Embedding(len(graph.gene_features), size)
         self.code_in = nn.Linear(graph.codebook.shape[1], size)
         self.value_own = nn.Embedding(slots, size)
+        self.unknown = nn.Parameter(torch.zeros(size))
         self.cell_norm, self.gene_norm = nn.LayerNorm(size), nn.LayerNorm(size)
         sizes = {"gene": 3, **({"code": None} if len(graph.codebook) else {})}
         sizes |= {"value": None} if n_values else {}
@@ -113,7 +114,8 @@ class Network(nn.Module):
         self, batch: Messages, weights: bool = False
     ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
         """Return states of cells and genes, and per edge type the (n_edges, heads) attention."""
-        cells, genes = self.cells(batch.cells), self.genes(batch.genes, batch.gene_features)
+        genes = self.genes(batch.genes, batch.gene_features)
+        cells = torch.where(batch.blind.unsqueeze(1), self.unknown, self.cells(batch.cells))
         sources = {
             "gene": genes,
             "code": self.codes(),

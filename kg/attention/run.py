@@ -31,7 +31,9 @@ class GraphAttention:
     genes
         (n_cells, n_genes), the entries of the given tokens in their order. An entry is the mean
         over heads of the last layer's attention, which sums to 1 over the genes of a cell, times
-        the number of genes of the cell: 1 is uniform, the range is (0, n tokens of the cell].
+        the number of genes of the cell: 1 is uniform, the range is (0, n tokens of the cell]. It is
+        the attention of a network that sees neither the embedding nor the code of the cell, so that
+        genes and metadata alone must tell what it is.
     metadata
         Field -> (n_cells,) attention of the cell to its value of the field times the number of its
         known fields; 1 is uniform, ``NaN`` where the field is unknown. With one known field it is 1
@@ -97,8 +99,9 @@ def attend(
 
     Training hides part of the gene edges of a batch and predicts their existence, against absent
     genes drawn in proportion to their number of cells, and their value; it takes the code from a
-    random half of the cells, and one metadata field from another half, and predicts those. What is
-    predicted in a step carries no message in it.
+    random half of the cells, and with it their embedding, which would tell it, and one metadata
+    field from another half, and predicts those. What is predicted in a step carries no message in
+    it.
 
     Parameters
     ----------

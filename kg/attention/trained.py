@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .attributions import integrated_gradients
 from .batches import Messages, see, zero_attributes
-from .bipartite import Bipartite, Popularity
+from .bipartite import Bipartite, Bools, Popularity
 from .model import Network, fresh_network
 from .relations import entries_of
 
@@ -69,6 +69,10 @@ class TrainedNetwork:
     def read(self) -> "tuple[Floats, dict[str, Floats], Floats]":
         """Return attention x in-degree of genes and fields, and the states, over all edges.
 
+        Attention is that of cells whose embedding and code are withheld: what the network weighs
+        when genes and metadata alone must tell what a cell is. States are those of cells of which
+        everything is seen.
+
         Returns
         -------
         tuple
@@ -88,7 +92,8 @@ class TrainedNetwork:
         with self._reading(), torch.inference_mode():
             for rows in row_batches(np.arange(len(graph.cells)), self.config.batch_cells):
                 cell, position = graph.positions(rows)
-                cells, _, attention = self.network(self._see(rows, graph.codes[rows]), weights=True)
+                _, _, attention = self.network(self._see_blind(rows), weights=True)
+                cells, _, _ = self.network(self._see(rows))
                 states[rows] = cells.numpy()
                 genes[position] = _by_degree(attention["gene"], cell)
                 if "value" in attention:
@@ -124,7 +129,7 @@ class TrainedNetwork:
     def code_log_probability(
         self, tokens: csr_matrix | None = None, rows: "Integers | None" = None
     ) -> "Floats":
-        """Return the log probability of every code of every cell, its own code withheld.
+        """Return the log probability of every code of every cell by its genes and metadata alone.
 
         Parameters
         ----------
@@ -145,7 +150,7 @@ class TrainedNetwork:
         found = np.zeros((len(rows), len(self.graph.codebook)), np.float32)
         with self._reading(), torch.inference_mode():
             for place in row_batches(np.arange(len(rows)), self.config.batch_cells):
-                batch = asked._see(rows[place], np.full(len(place), -1))
+                batch = asked._see_blind(rows[place])
                 found[place] = self._scores(batch).numpy()
         return found
 
@@ -155,7 +160,8 @@ class TrainedNetwork:
         Integrated gradients (Sundararajan, Taly and Yan 2017) along the straight line from the
         attributes of an edge of value zero to its own, by Gauss-Legendre quadrature, summed over
         the attributes of the edge: over the edges of a cell they sum to the difference between the
-        log probability given the genes and given their presence alone. The code edge is withheld.
+        log probability given the genes and given their presence alone. Embedding and code of the
+        cell are withheld.
 
         Parameters
         ----------
@@ -180,7 +186,7 @@ class TrainedNetwork:
         found = [np.zeros(0, np.float32)]
         with self._reading():
             for some in row_batches(rows, self.config.batch_cells):
-                batch = self._see(some, np.full(len(some), -1))
+                batch = self._see_blind(some)
                 edges = graph.edges(*graph.positions(some))
                 baseline = torch.from_numpy(zero_attributes(edges, self.popularity))
                 codes = graph.codes[some]
@@ -205,8 +211,15 @@ class TrainedNetwork:
         """Return the same network before any training, its weights drawn anew from a seed."""
         return replace(self, network=fresh_network(self.graph, self.config, seed))
 
-    def _see(self, rows: "Integers", codes: "Integers") -> Messages:
-        """Return a batch with all gene edges and metadata of its cells, and the given codes."""
+    def _see(self, rows: "Integers") -> Messages:
+        """Return a batch of which everything is seen."""
+        return self._batch(rows, self.graph.codes[rows], np.zeros(len(rows), dtype=bool))
+
+    def _see_blind(self, rows: "Integers") -> Messages:
+        """Return a batch of which genes and metadata alone are seen."""
+        return self._batch(rows, np.full(len(rows), -1), np.ones(len(rows), dtype=bool))
+
+    def _batch(self, rows: "Integers", codes: "Integers", blind: Bools) -> Messages:
         graph = self.graph
         return see(
             graph,
@@ -214,6 +227,7 @@ class TrainedNetwork:
             graph.edges(*graph.positions(rows)),
             codes=codes,
             values=graph.values[rows],
+            blind=blind,
             popularity=self.popularity,
         )
 

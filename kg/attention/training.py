@@ -129,6 +129,7 @@ def _judge(
             every[known[position]],
             codes=graph.codes[rows],
             values=graph.values[rows],
+            blind=np.zeros(len(rows), dtype=bool),
             popularity=popularity,
             further=(held.gene, absent.gene),
         )

@@ -2,6 +2,5 @@
 
 from .config import CliqueConfig
 from .run import CliqueAttention, attend_clique
-from .tokens import clique_tokens
 
-__all__ = ["CliqueAttention", "CliqueConfig", "attend_clique", "clique_tokens"]
+__all__ = ["CliqueAttention", "CliqueConfig", "attend_clique"]

@@ -125,7 +125,7 @@ def attend_clique(
         log1p counts per 10,000.
     tokens
         (n_cells, n_genes) log1p counts per 10,000 of the chosen genes of each cell; every stored
-        entry is a token (see :func:`~scypher.kg.clique.clique_tokens`).
+        entry is a token (see :func:`~scypher.kg.attention.informative_tokens`).
     gene_features
         (n_genes, e); a row of zeros for a gene the encoder does not know.
     counts

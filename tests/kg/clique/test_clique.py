@@ -10,7 +10,8 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from scypher.encoders.errors import InputError
-from scypher.kg.clique import CliqueAttention, CliqueConfig, attend_clique, clique_tokens
+from scypher.kg.attention import informative_tokens
+from scypher.kg.clique import CliqueAttention, CliqueConfig, attend_clique
 
 GROUPS, PER_GROUP, PAIRS = 3, 6, 6
 FIRST = GROUPS * PER_GROUP
@@ -319,7 +320,9 @@ def test_tokens_are_the_highest_z_scores_of_informative_genes() -> None:
     dense = rng.poisson(1.0, (40, 12)).astype(np.float32)
     genes = pd.DataFrame({"gene_class": ["ribosomal", "mitochondrial", *["protein_coding"] * 10]})
     allowed = np.array([2, 3, 5, 7, 8, 9, 11])
-    found = clique_tokens(csr_matrix(dense), genes, n_tokens=3, candidates=np.r_[0, 1, allowed])
+    found = informative_tokens(
+        csr_matrix(dense), genes, n_tokens=3, candidates=np.r_[0, 1, allowed]
+    )
     z = (dense - dense.mean(axis=0)) / np.maximum(dense.std(axis=0), 1)
     for row in range(40):
         mine = [g for g in allowed if dense[row, g] > 0]
@@ -333,7 +336,7 @@ def test_real_tokens_hold_no_ribosomal_gene_and_lose_no_name(data_dir: Path) -> 
     from scypher.encoders.counts import normalise
 
     cells = prepare(data_dir / "blood_pbmc68k_700.h5ad")
-    tokens = clique_tokens(normalise(cells.counts, cells.totals), cells.genes, n_tokens=50)
+    tokens = informative_tokens(normalise(cells.counts, cells.totals), cells.genes, n_tokens=50)
     used = cells.genes.iloc[np.unique(tokens.indices)]
     assert not set(used["gene_class"]) & {"ribosomal", "mitochondrial"}
     with_letters = cells.genes["symbol"].str.contains("RP") & (
@@ -349,7 +352,7 @@ def test_real_cells_attend_to_the_genes_of_their_kind(data_dir: Path) -> None:
     from scypher.encoders.counts import normalise
 
     cells = prepare(data_dir / "blood_pbmc68k_700.h5ad")
-    tokens = clique_tokens(normalise(cells.counts, cells.totals), cells.genes, n_tokens=60)
+    tokens = informative_tokens(normalise(cells.counts, cells.totals), cells.genes, n_tokens=60)
     found = attend_clique(
         tokens,
         tokens=tokens,
@@ -407,9 +410,9 @@ def test_bad_choices_are_refused(change: dict[str, Any]) -> None:
 def test_tokens_need_a_gene_table_of_the_genes_and_something_to_choose() -> None:
     matrix = csr_matrix(np.ones((3, 2), np.float32))
     with pytest.raises(InputError, match="1 gene rows"):
-        clique_tokens(matrix, pd.DataFrame({"gene_class": ["lncrna"]}))
+        informative_tokens(matrix, pd.DataFrame({"gene_class": ["lncrna"]}))
     with pytest.raises(InputError, match="widen the candidates"):
-        clique_tokens(matrix, pd.DataFrame({"gene_class": ["ribosomal"] * 2}))
+        informative_tokens(matrix, pd.DataFrame({"gene_class": ["ribosomal"] * 2}))
 
 
 def test_import_loads_no_torch() -> None:
