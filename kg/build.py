@@ -231,10 +231,10 @@ def _states(parts: Parts) -> pd.DataFrame:
         )
     table = pd.DataFrame(rows).assign(stability=states.table["stability"].to_numpy())
     if parts.labels is None:
-        empty: list[list[str]] = [[] for _ in rows]
+        empty: pd.Series[Any] = pd.Series([[] for _ in rows], dtype=object)
         return table.assign(label_set=empty, label_confidence=np.nan, label_outcome="not tested")
     return table.assign(
-        label_set=[sorted(found) for found in parts.labels["label_set"]],
+        label_set=parts.labels["label_set"].map(sorted).to_numpy(),
         label_confidence=parts.labels["confidence"].to_numpy(),
         label_outcome=parts.labels["outcome"].to_numpy(),
     )

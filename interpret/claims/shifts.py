@@ -20,6 +20,9 @@ FIELDS = ("condition", "disease")
 MOST_PAIRS = 10
 """Pairs of values of a field that are compared; more say so in a note."""
 
+REFERENCES = ("control", "ctrl", "normal", "healthy", "untreated", "unstimulated", "vehicle", "wt")
+"""Values that others are compared with, in any case of letters; else the first by name."""
+
 TOP_SHIFTS = 50
 """Genes kept per group and pair of conditions."""
 
@@ -28,7 +31,8 @@ def shift_claims(
     parts: Parts, values: sparse.csr_matrix, source: Source, rng: np.random.Generator
 ) -> tuple[Claims, list[Group], list[str]]:
     """Return ``SHIFTS``, the genes of each shift to ask enrichment about, and notes."""
-    claims, notes = Claims(), []
+    claims = Claims()
+    notes: list[str] = []
     tables: dict[str, list[pd.DataFrame]] = {}
     for field, reference, other in _pairs(parts, notes):
         found = parts.metadata[field]
@@ -84,10 +88,13 @@ def abundance_claims(
         if found is None or not 1 < len(found.labels) <= MOST_PAIRS:
             continue
         tables = []
+        # The later value is the case.
+        order = np.array(_reference_first(found.labels))
+        place = np.append(np.argsort(order), -1)
         for rows, member in by_level(parts.states):
             table = compare_conditions(
                 member,
-                found.values,
+                place[found.values],
                 donors_of(parts),
                 n_states=len(rows),
                 rng=rng,
@@ -100,12 +107,12 @@ def abundance_claims(
         table = table[table["p"].notna()]
         if not len(table):
             continue
-        labels = np.array(found.labels, dtype=object)
+        labels = np.array(found.labels, dtype=object)[order]
         claims.edges[("State", "DIFFERS_IN", METADATA[field])] = with_evidence(
             pd.DataFrame(
                 {
                     "source": table["state"],
-                    "target": table["case"],
+                    "target": order[table["case"].to_numpy()],
                     "reference": labels[table["control"].to_numpy()],
                     "share": table["share_case"],
                     "share_reference": table["share_control"],
@@ -136,13 +143,20 @@ def _pairs(parts: Parts, notes: list[str]) -> Iterator[tuple[str, int, int]]:
         found = parts.metadata.get(field)
         if found is None:
             continue
-        pairs = list(combinations(range(len(found.labels)), 2))
+        pairs = list(combinations(_reference_first(found.labels), 2))
         if len(pairs) > MOST_PAIRS:
             notes.append(
                 f"{field}: {len(found.labels)} values make {len(pairs)} pairs; the first "
                 f"{MOST_PAIRS} are compared"
             )
         yield from ((field, first, second) for first, second in pairs[:MOST_PAIRS])
+
+
+def _reference_first(labels: list[str]) -> list[int]:
+    """Return positions of the labels, those that others are compared with first."""
+    return sorted(
+        range(len(labels)), key=lambda place: (labels[place].lower() not in REFERENCES, place)
+    )
 
 
 def _groupings(parts: Parts) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

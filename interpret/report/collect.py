@@ -113,7 +113,8 @@ class Content:
     @property
     def card(self) -> dict[str, Any]:
         """Verdict and rows of the tests of what attention explains."""
-        return {"verdict": "associated", "rows": []} | self.dataset["faithfulness"]
+        found: dict[str, Any] = self.dataset["faithfulness"]
+        return {"verdict": "associated", "rows": []} | found
 
     @property
     def groups(self) -> list[Group]:

@@ -174,7 +174,13 @@ OURS = {"attention": "attention_rank", "expression": "expression_rank", "consens
 
 def best_by_us(data: "anndata.AnnData", name: str) -> dict[str, Markers]:
     """Return ranking -> label -> keys of its ten best genes, from the graph of the data."""
-    graph = build_tables(data, name=name, options=Options())
+    graph = build_tables(
+        data,
+        name=name,
+        options=Options(
+            faithfulness=False,
+        ),
+    )
     edges = graph.edges["CellType", "MARKED_BY", "Gene"]
     genes = graph.nodes["Gene"]["key"].to_numpy()
     labels = graph.nodes["CellType"]["label"].to_numpy()

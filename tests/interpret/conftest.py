@@ -13,7 +13,7 @@ from scypher.kg import Graph
 @pytest.fixture(scope="session")
 def small_options() -> Options:
     """Options for the 700 blood cells."""
-    return Options(gene_sets=(immune_textbook(),))
+    return Options(gene_sets=(immune_textbook(),), faithfulness=False)
 
 
 @pytest.fixture(scope="session")

@@ -75,7 +75,7 @@ def test_shuffled_labels_give_no_markers(data_dir: Path) -> None:
     data = anndata.read_h5ad(data_dir / "blood_pbmc3k.h5ad")
     rng = np.random.default_rng(5)
     data.obs["cell_type"] = rng.permutation(data.obs["cell_type"].astype(str).to_numpy())
-    graph = build_tables(data, options=Options())
+    graph = build_tables(data, options=Options(faithfulness=False))
     edges = graph.edges[("CellType", "MARKED_BY", "Gene")]
     significant = (edges["expression_q"] < 0.05) | (edges["attention_q"] < 0.05)
     assert len(edges) > 100
@@ -138,6 +138,7 @@ def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[st
     genes = run_query(store, "markers", group=label, limit=2)["symbol"].tolist()
     pairs = run_query(store, "genes_of_module", module=f"{dataset}:M1")["symbol"].tolist()
     cell = run_query(store, "cell_map", dataset=dataset)["cell"].iloc[0]
+    between = run_query(store, "intermediate_states", dataset=dataset)
     choice: dict[str, Any] = {
         "group": label,
         "state": f"{dataset}:S1",
@@ -156,6 +157,8 @@ def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[st
             given |= {"first": "CD8 T", "second": "NK"}
         if query.name == "modules_of_gene":
             given["gene"] = pairs[0]
+        if query.name == "path_genes" and len(between):
+            given["state"] = between["state"].iloc[0]
         yield query.name, run_query(store, query.name, **given)
 
 
@@ -170,20 +173,59 @@ def test_both_stores_hold_and_answer_the_same(
         server.write(pbmc3k_graph)
         assert server.counts() == counts == pbmc3k_graph.counts()
         others = dict(_ask_everything(server, name, "B"))
-    # All cells of this data set are of one donor and condition: nothing to attend to.
-    assert [query for query, frame in answers.items() if frame.empty] == ["state_attention"]
+    # All cells of this data set are of one donor and condition: nothing to attend to or compare.
+    assert [query for query, frame in answers.items() if frame.empty] == [
+        "shift_enrichment",
+        "shifted_genes",
+        "state_abundance",
+        "state_attention",
+    ]
     for query, frame in answers.items():
         # The time of writing is the only thing that may differ.
         columns = [column for column in frame if column != "time"]
         pd.testing.assert_frame_equal(frame[columns], others[query][columns], obj=query)
 
 
-def test_donors_of_kang_are_counted(data_dir: Path) -> None:
-    data = anndata.read_h5ad(data_dir / "blood_kang_ifnb.h5ad")
-    data.obs["donor"] = data.obs["donor"].astype(str).replace("unassigned", "unknown")
-    graph = build_tables(data, name="kang", options=Options())
-    edges = graph.edges[("CellType", "MARKED_BY", "Gene")]
+@pytest.fixture(scope="module")
+def kang_graph(data_dir: Path) -> Graph:
+    """Graph of blood cells of eight donors, each with and without interferon beta."""
+    gene_sets = (data_dir / "knowledge" / "genesets_hallmark.gmt",)
+    options = Options(gene_sets=gene_sets, faithfulness=False)
+    return build_tables(data_dir / "blood_kang_ifnb.h5ad", name="kang", options=options)
+
+
+def test_donors_of_kang_are_counted(kang_graph: Graph) -> None:
+    edges = kang_graph.edges[("CellType", "MARKED_BY", "Gene")]
     assert edges["n_donors"].max() == 8
     assert (edges["donors_agreeing"] <= edges["n_donors"]).all()
-    assert ("State", "ATTENDS_TO", "Condition") in graph.edges
-    assert set(graph.nodes["Condition"]["label"]) >= {"control"}
+    assert ("State", "ATTENDS_TO", "Condition") in kang_graph.edges
+    assert set(kang_graph.nodes["Condition"]["label"]) >= {"control"}
+    labels = set(kang_graph.nodes["State"]["label_outcome"])
+    assert labels <= {"label", "ambiguous", "abstain"}
+
+
+def test_interferon_shifts_its_genes_and_their_set(kang_graph: Graph) -> None:
+    shifts = kang_graph.with_keys(("CellType", "SHIFTS", "Gene"))
+    symbols = kang_graph.nodes["Gene"].set_index("key")["symbol"]
+    shifts = shifts.assign(symbol=symbols.loc[shifts["target"]].to_numpy())
+    types = shifts["source"].nunique()
+    assert types >= 8
+    for gene in ("ISG15", "IFI6", "MX1"):
+        found = shifts[(shifts["symbol"] == gene) & (shifts["rank"] <= 25) & (shifts["q"] < 0.05)]
+        assert found["source"].nunique() == types, gene
+        assert (found["log2_fold_change"] > 1).all()
+    assert (shifts[shifts["symbol"] == "ISG15"]["rank"] <= 5).all()
+    sets = kang_graph.with_keys(("CellType", "ENRICHED_IN", "GeneSet"))
+    risen = sets[sets["of"].str.startswith("genes that rise from control")]
+    best = risen.sort_values("odds_ratio", ascending=False).groupby("source").head(1)
+    assert best["target"].str.endswith("INTERFERON_ALPHA_RESPONSE").mean() >= 0.9
+
+
+def test_conditions_that_are_one_batch_are_told_apart_by_paired_donors_only(
+    kang_graph: Graph,
+) -> None:
+    shifts = kang_graph.edges[("CellType", "SHIFTS", "Gene")]
+    paired = shifts["n_donors"] > 0
+    assert shifts.loc[paired, "null"].str.contains("each condition was one batch").all()
+    notes = kang_graph.nodes["Dataset"]["notes"].iloc[0]
+    assert "abundance of states by condition: not possible" in notes
