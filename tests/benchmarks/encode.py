@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def _encoding(expressed: int, quick: bool) -> list[Row]:
 
 def training_rows(data: Path, quick: bool) -> list[Row]:
     """Measure training steps on corpus cells of at most 1,024 genes against the dense peer."""
-    from scypher.encoders.cellvq.objective import make_objective, reconstruction
+    from scypher.encoders.cellvq.objective import CellVQBatch, make_objective, reconstruction
     from scypher.encoders.training.objective import Block
     from scypher.encoders.training.source import Source
 
@@ -133,8 +134,10 @@ def training_rows(data: Path, quick: bool) -> list[Row]:
         for i in range(n)
     ]
 
-    def step(number: int, block: Block) -> None:
-        batch = objective.prepare(block, np.random.default_rng(number))
+    def prepare(number: int) -> CellVQBatch:
+        return objective.prepare(blocks[number], np.random.default_rng(number))
+
+    def step(batch: CellVQBatch) -> None:
         loss = objective(batch)
         optimiser.zero_grad()
         torch.autograd.backward(loss)
@@ -142,8 +145,14 @@ def training_rows(data: Path, quick: bool) -> list[Row]:
         optimiser.step()
 
     def ours() -> None:
-        for number, block in enumerate(blocks):
-            step(number, block)
+        # As the training loop does it: the next block is prepared while this one is computed.
+        with ThreadPoolExecutor(1) as ahead:
+            following = ahead.submit(prepare, 0)
+            for number in range(n):
+                batch = following.result()
+                if number + 1 < n:
+                    following = ahead.submit(prepare, number + 1)
+                step(batch)
 
     model = objective.model
 
