@@ -128,8 +128,8 @@ def _changes(content: Content) -> list[str]:
         )
     if content.paths:
         told.append(
-            f"{count(len(content.paths), 'state')} lie between two others by all tests that could "
-            "be made."
+            f"{count(len(content.paths), 'path')} through an intermediate state passed all tests "
+            "that could be made."
         )
     return told
 
