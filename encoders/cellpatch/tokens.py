@@ -38,7 +38,7 @@ def pad(row: np.ndarray, gene: np.ndarray, value: np.ndarray, n: int) -> Tokens:
     lengths = np.bincount(row, minlength=n)
     shape = n, max(int(lengths.max(initial=0)), 1)
     position = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    padded = np.zeros(shape, np.int64), np.zeros(shape, np.float32), np.zeros(shape, bool)
+    padded: list[np.ndarray] = [np.zeros(shape, kind) for kind in (np.int64, np.float32, bool)]
     for array, content in zip(padded, (gene, value, True), strict=True):
         array[row, position] = content
     return Tokens(*(torch.from_numpy(array) for array in padded))
