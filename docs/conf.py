@@ -21,7 +21,7 @@ extensions = [
 ]
 
 # Pages that are generated are included by the page that introduces them.
-exclude_patterns = ["_build", "generated"]
+exclude_patterns = ["_build", "benchmarks", "generated"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 
 myst_enable_extensions = ["deflist"]
