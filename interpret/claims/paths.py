@@ -68,7 +68,7 @@ def path_claims(
         q=edges["soft_q"].to_numpy(),
         n_cells=edges["n_cells"].to_numpy(),
         n_donors=edges["n_donors"].to_numpy(),
-        null="labels of states permuted over cells within donors",
+        null="labels of the state and of either end permuted over their cells within donors",
         method=(
             "effect mean share of neighbour weight of its cells in that end; the larger p of both "
             "ends; further tests in the properties"
