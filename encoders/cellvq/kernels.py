@@ -197,6 +197,6 @@ def ragged_softmax(indptr: Tensor, logits: Tensor) -> Tensor:
     top = logits.new_full((n, heads), -torch.inf).scatter_reduce(
         0, index, logits.detach(), "amax", include_self=True
     )
-    weight = torch.exp(logits - top[cell])
+    weight = torch.exp(logits - top.index_select(0, cell))
     total = weight.new_zeros(n, heads).index_add(0, cell, weight)
-    return weight / total[cell]
+    return weight / total.index_select(0, cell)

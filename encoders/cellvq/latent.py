@@ -88,8 +88,10 @@ class LatentReader(nn.Module):
         genes, bins = self.tables(loadings)
         lower, share = place_in_bins(tokens.value, self.config.n_bins)
         share = share.unsqueeze(1)
-        values = bins[lower] * (1 - share) + bins[lower + 1] * share
-        return ragged_softmax(tokens.indptr, genes[tokens.gene] + values)
+        # Its gradient is added up far faster than that of indexing.
+        below, above = bins.index_select(0, lower), bins.index_select(0, lower + 1)
+        values = below * (1 - share) + above * share
+        return ragged_softmax(tokens.indptr, genes.index_select(0, tokens.gene) + values)
 
     def forward(
         self, tokens: Tokens, scaled: Tensor, loadings: Tensor, centre: Tensor

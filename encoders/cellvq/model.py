@@ -127,8 +127,9 @@ class CellVQ(nn.Module):
             (nnz,) counts of the cell of each entry; the mean is the expected count at that depth.
         """
         unit = self.config.n_genes**0.5 * self.config.width**-0.5
-        logits = dot(indptr, gene, self.decoder(cell) * unit, self.loadings) + self.gene_bias[gene]
+        logits = dot(indptr, gene, self.decoder(cell) * unit, self.loadings)
+        logits = logits + self.gene_bias.index_select(0, gene)
         mean = totals * torch.exp(logits.clamp(-25, 0))
-        dispersion = torch.exp(self.gene_log_dispersion[gene].clamp(-6, 6))
-        dropout = self.gene_dropout[gene] - self.dropout_slope * torch.log(mean)
+        dispersion = torch.exp(self.gene_log_dispersion.index_select(0, gene).clamp(-6, 6))
+        dropout = self.gene_dropout.index_select(0, gene) - self.dropout_slope * torch.log(mean)
         return mean.clamp(1e-6, 1e6), dispersion, dropout
