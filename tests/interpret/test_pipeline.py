@@ -229,3 +229,12 @@ def test_conditions_that_are_one_batch_are_told_apart_by_paired_donors_only(
     assert shifts.loc[paired, "null"].str.contains("each condition was one batch").all()
     notes = kang_graph.nodes["Dataset"]["notes"].iloc[0]
     assert "abundance of states by condition: not possible" in notes
+
+
+def test_attention_within_cells_is_stored_as_associated(data_dir: Path) -> None:
+    options = Options(attention="clique")
+    graph = build_tables(data_dir / f"{SMALL}.h5ad", options=options)
+    marked = graph.edges[("CellType", "MARKED_BY", "Gene")]
+    assert set(marked["attention_says"]) == {"associated"}
+    assert (marked["attention_q"] < 0.05).any()
+    assert "it is only associated" in graph.nodes["Dataset"]["notes"].iloc[0]
