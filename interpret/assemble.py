@@ -116,7 +116,7 @@ def assemble(given: Given, options: Options, progress: Progress) -> tuple[Graph,
         encoder=options.encoder,
         parameters=given.parameters,
         quality=to_json(quality | {"code_alarms": health.alarms}),
-        faithfulness=to_json(faithfulness),
+        faithfulness=to_json(faithfulness | {"training": _training(attention)}),
         notes=to_json(notes),
         code_version=version("scypher"),
     )
@@ -204,6 +204,14 @@ def _judge(
         progress=progress,
     )
     return card.record()
+
+
+def _training(attention: "GraphAttention") -> dict[str, list[Any]]:
+    """Return the curve of training by column, ``None`` for ``NaN``."""
+    return {
+        str(name): [None if pd.isna(value) else value for value in column.tolist()]
+        for name, column in attention.history.items()
+    }
 
 
 def _sizes(parts: Parts, n_modules: int) -> dict[str, np.ndarray]:

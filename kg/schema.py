@@ -140,7 +140,7 @@ NODES = (
             _text("encoder_hash", "SHA-256 of the encoder weights in use, adapted ones included"),
             _text("parameters", "parameters of the run, as JSON"),
             _text("quality", "measures of codes and states beside their baselines, as JSON"),
-            _text("faithfulness", "tests of what attention explains, as JSON"),
+            _text("faithfulness", "tests of what attention explains, and its training, as JSON"),
             _text("notes", "what was left out, mapped or skipped, as JSON list of sentences"),
             _text("code_version", "version of Scypher that built it"),
             _int("n_cells", "cells in the graph"),

@@ -1,5 +1,6 @@
 """The main job on real data."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -237,4 +238,8 @@ def test_attention_within_cells_is_stored_as_associated(data_dir: Path) -> None:
     marked = graph.edges[("CellType", "MARKED_BY", "Gene")]
     assert set(marked["attention_says"]) == {"associated"}
     assert (marked["attention_q"] < 0.05).any()
+    record = json.loads(graph.nodes["Dataset"]["faithfulness"].iloc[0])
+    assert record["verdict"] == "associated"
+    assert record["training"]["epoch"][0] == 1
+    assert sum(record["training"]["kept"]) == 1
     assert "it is only associated" in graph.nodes["Dataset"]["notes"].iloc[0]
