@@ -8,6 +8,7 @@ from scypher.encoders import commands as encoder_commands
 from scypher.encoders.errors import InputError, ScypherError
 from scypher.interpret import commands as interpret_commands
 from scypher.kg import commands as graph_commands
+from scypher.kg.stores.login import prompting
 
 app = typer.Typer(
     name="scypher",
@@ -24,7 +25,8 @@ graph_commands.register(app)
 def main() -> None:
     """Run the command line; exit with 0 when done, 2 on bad input or usage, 1 on failure."""
     try:
-        app()
+        with prompting():
+            app()
     except ScypherError as error:
         sys.stderr.write(f"scypher: {error}\n")
         sys.exit(2 if isinstance(error, InputError) else 1)

@@ -5,7 +5,8 @@
     ScypherError
     ├── InputError        the input or the call is wrong; nothing was written (exit code 2)
     └── StoreError        a graph store failed (exit code 1)
-        └── StoreUnavailableError   it cannot be reached or refuses the login
+        ├── StoreUnavailableError   it cannot be reached or refuses the login
+        └── StoreBusyError          somebody else is writing; try again later
 """
 
 
@@ -23,3 +24,7 @@ class StoreError(ScypherError):
 
 class StoreUnavailableError(StoreError):
     """A graph store cannot be reached, or refuses the login or the database."""
+
+
+class StoreBusyError(StoreError):
+    """Somebody else is writing the graph; the same call works when they have ended."""

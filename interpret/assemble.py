@@ -119,6 +119,7 @@ def assemble(given: Given, options: Options, progress: Progress) -> tuple[Graph,
         faithfulness=to_json(faithfulness | {"training": _training(attention)}),
         notes=to_json(notes),
         code_version=version("scypher"),
+        excluded_donors=list(given.excluded),
     )
     graph = build_graph(parts)
     for claims in (markers, flips, attended, shifts, abundance, paths, modules, enriched):

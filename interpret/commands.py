@@ -1,18 +1,22 @@
 """Commands of the main job: build a graph, write its report, see it on demo data."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ..encoders.console import Steps, say
 from ..encoders.errors import InputError
 
+if TYPE_CHECKING:
+    from .pipeline import BuildResult
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the command line."""
     app.command()(demo)
     app.command()(build)
+    app.command()(refresh)
     app.command()(report)
 
 
@@ -77,10 +81,31 @@ def build(
     for path in data:
         with Steps() as steps:
             result = build(path, graph=graph, name=name, options=options, progress=steps)
-        for note in result.notes:
-            say(note)
-        done = "written to" if result.written.changed else "nothing to change in"
-        say(f"{result.dataset}: {done} {graph}")
+        _say_result(result, graph)
+
+
+def refresh(
+    data: Annotated[
+        Path, typer.Argument(metavar="IN.h5ad", help="The file that the data set was built from.")
+    ],
+    graph: Annotated[str, typer.Option(metavar="GRAPH", help="Path or address of the graph.")],
+    *,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Data set; the file name by default.")
+    ] = None,
+    gene_sets: Annotated[
+        list[Path] | None,
+        typer.Option("--gene-sets", metavar="FILE.gmt", help="Those it was built with."),
+    ] = None,
+) -> None:
+    """Build a data set again as it was built, without the donors that were removed."""
+    from .refresh import refresh
+
+    with Steps() as steps:
+        result = refresh(
+            data, graph=graph, dataset=dataset, gene_sets=tuple(gene_sets or ()), progress=steps
+        )
+    _say_result(result, graph)
 
 
 def report(
@@ -117,3 +142,10 @@ def demo(
     typer.echo("try:")
     for command in made.commands:
         typer.echo(f"  {command}")
+
+
+def _say_result(result: "BuildResult", graph: str) -> None:
+    for note in result.notes:
+        say(note)
+    done = "written to" if result.written.changed else "nothing to change in"
+    say(f"{result.dataset}: {done} {graph}")

@@ -57,3 +57,5 @@ class Given:
     notes: list[str]
     content_hash: str
     parameters: str
+    excluded: tuple[str, ...] = ()
+    """Tokens of the donors whose cells were left out."""

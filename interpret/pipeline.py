@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,13 +12,14 @@ import numpy as np
 
 from ..encoders.base import Encoding, Progress, read_slots
 from ..encoders.cells import prepare
-from ..encoders.errors import InputError
+from ..encoders.errors import InputError, StoreBusyError
 from ..kg.build import to_json
 from ..kg.graph import Graph
 from ..kg.metadata import read_metadata
 from ..kg.stores import WriteResult, check_address, is_neo4j, open_store
 from .assemble import assemble, has_encoding
 from .claims import by_key
+from .excluded import leave_out
 from .gene_sets import check_overlap, read_gmt
 from .options import Given, Options
 
@@ -73,7 +75,8 @@ def build(
     """
     options = options or Options()
     progress = progress or _silent
-    given = _check_input(data, name, options)
+    name = _named(data, name)
+    given = _check_input(data, name, options, _excluded(graph, name))
     check_address(graph)
     unchanged = _unchanged(graph, given)
     if unchanged is not None:
@@ -82,6 +85,12 @@ def build(
     built, notes = assemble(given, options, progress)
     progress("writing the graph", 0, 1)
     with open_store(graph, mode="w") as store:
+        if tuple(store.excluded_donors(name)) != given.excluded:
+            message = (
+                f"A donor was removed from {name} while it was built, so that nothing was written; "
+                "the donors of before were expected. Build it again."
+            )
+            raise StoreBusyError(message)
         written = store.write(built)
     progress("writing the graph", 1, 1)
     return BuildResult(given.name, written, notes)
@@ -96,7 +105,7 @@ def build_tables(
 ) -> Graph:
     """Return the graph of a data set as tables, without a store; otherwise as :func:`build`."""
     options = options or Options()
-    given = _check_input(data, name, options)
+    given = _check_input(data, _named(data, name), options)
     return assemble(given, options, progress or _silent)[0]
 
 
@@ -104,17 +113,35 @@ def _silent(what: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
-def _check_input(data: "AnnData | str | Path", name: str | None, options: Options) -> Given:
-    """Check everything that can be wrong before anything long is computed."""
-    named = [read_gmt(path) for path in options.gene_sets]
-    libraries = [by_key(library) for library in named]
+def _named(data: "AnnData | str | Path", name: str | None) -> str:
+    """Return the key of the data set, the file name without its suffix by default."""
     if name is None:
         name = Path(data).stem if isinstance(data, (str, Path)) else "data"
     if not name or ":" in name:
         message = f"the name {name!r} of the data set is empty or holds a colon; give another."
         raise InputError(message)
+    return name
+
+
+def _check_input(
+    data: "AnnData | str | Path", name: str, options: Options, excluded: Sequence[str] = ()
+) -> Given:
+    """Check everything that can be wrong before anything long is computed.
+
+    The content hash is that of the cells that are used: without those of excluded donors it is
+    another one than that of the whole file.
+    """
+    named = [read_gmt(path) for path in options.gene_sets]
+    libraries = [by_key(library) for library in named]
+    columns = options.columns or {}
+    if excluded:
+        left = leave_out(data, name, excluded, columns)
+        data = left.adata
     cells = prepare(data, layer=options.layer)
-    metadata, notes = read_metadata(cells.adata, options.columns or {})
+    metadata, notes = read_metadata(cells.adata, columns, strict=not excluded)
+    if excluded:
+        cells = replace(cells, source=left.source)
+        notes.append(left.note)
     keys = cells.genes["key"].tolist()
     for library, keyed in zip(named, libraries, strict=True):
         if not set(keys) & {gene for _, genes in keyed.sets.values() for gene in genes}:
@@ -138,7 +165,8 @@ def _check_input(data: "AnnData | str | Path", name: str | None, options: Option
     if has_encoding(cells, options):
         content = _hash_with_encoding(content, read_slots(cells.adata, options.encoder))
     return Given(
-        name, cells, metadata, libraries, cells.notes + notes, content, to_json(parameters)
+        *(name, cells, metadata, libraries, cells.notes + notes, content, to_json(parameters)),
+        excluded=tuple(excluded),
     )
 
 
@@ -147,6 +175,14 @@ def _hash_with_encoding(content: str, encoding: Encoding) -> str:
     for array in (encoding.code, encoding.embedding, encoding.attention.data, encoding.codebook):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _excluded(graph: str | Path, name: str) -> list[str]:
+    """Return the tokens of the donors that must stay out of a data set."""
+    if not is_neo4j(graph) and not Path(graph).exists():
+        return []
+    with open_store(graph) as store:
+        return store.excluded_donors(name)
 
 
 def _unchanged(graph: str | Path, given: Given) -> WriteResult | None:

@@ -138,6 +138,8 @@ def _dataset(parts: Parts) -> pd.DataFrame:
         "encoder_hash": parts.encoding.weights_hash,
         "n_cells": n_cells,
         "n_genes": n_genes,
+        "excluded_donors": [],
+        "stale": "",
         **parts.properties,
     }
     return pd.DataFrame([row])
@@ -227,6 +229,8 @@ def _states(parts: Parts) -> pd.DataFrame:
                 "n_donors": len(np.unique(donor[donor >= 0])),
                 "label": label,
                 "label_share": share,
+                "embedding": _direction(parts.encoding.embedding[inside]),
+                "stale": "",
             }
         )
     table = pd.DataFrame(rows).assign(stability=states.table["stability"].to_numpy())
@@ -238,6 +242,13 @@ def _states(parts: Parts) -> pd.DataFrame:
         label_confidence=parts.labels["confidence"].to_numpy(),
         label_outcome=parts.labels["outcome"].to_numpy(),
     )
+
+
+def _direction(embedding: np.ndarray) -> list[float] | None:
+    """Return the mean of rows as a list of unit length; ``None`` where it has no direction."""
+    mean = embedding.mean(axis=0, dtype=np.float64)
+    length = float(np.linalg.norm(mean))
+    return _lists(mean[None] / length)[0] if length > 0 else None
 
 
 def _state_edges(parts: Parts) -> dict[EdgeKey, pd.DataFrame]:
@@ -254,7 +265,7 @@ def _state_edges(parts: Parts) -> dict[EdgeKey, pd.DataFrame]:
         ("Code", "IN_STATE", "State"): _ends(*np.array(code).T),
         ("State", "PART_OF", "State"): _ends(children, states.table["parent"].to_numpy()[children]),
         ("State", "CONNECTED_TO", "State"): _ends(
-            connected.row[once], connected.col[once], connectivity=connected.data[once]
+            connected.row[once], connected.col[once], connectivity=connected.data[once], stale=""
         ),
     }
 
@@ -286,7 +297,9 @@ def _state_expression(values: sparse.csr_matrix, states: States) -> pd.DataFrame
     detected = np.asarray((member @ (values > 0)).todense()) / size[:, None]
     mean = np.asarray((member @ values).todense()) / size[:, None]
     state, gene = np.nonzero(detected >= MIN_DETECTED)
-    return _ends(state, gene, mean=mean[state, gene], detected=detected[state, gene], n=size[state])
+    return _ends(
+        state, gene, mean=mean[state, gene], detected=detected[state, gene], n=size[state], stale=""
+    )
 
 
 def _top_attended(parts: Parts) -> pd.DataFrame:

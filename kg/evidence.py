@@ -64,4 +64,5 @@ def with_evidence(
         dataset_hash=source.dataset_hash,
         encoder_hash=source.encoder_hash,
         code_version=version("scypher"),
+        stale="",
     )

@@ -8,7 +8,7 @@ no property), lists are Python lists or ``None``.
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +18,7 @@ import pandas as pd
 
 from ..encoders.errors import InputError
 from .schema import NODES, Property, edge_tables, edge_type, node_type
+from .tables import is_declared, read_table, write_table
 
 if TYPE_CHECKING:
     import networkx as nx
@@ -92,8 +93,7 @@ class Graph:
 
     def counts(self) -> dict[str, int]:
         """Return rows per table, named ``Label`` and ``Label-TYPE-Label``."""
-        tables = {label: len(frame) for label, frame in self.nodes.items()}
-        return tables | {"-".join(key): len(frame) for key, frame in self.edges.items()}
+        return {name: len(frame) for name, frame in self.tables().items()}
 
     def datasets(self) -> list[str]:
         """Return the keys of the data sets in the graph."""
@@ -102,10 +102,17 @@ class Graph:
     def content_hash(self) -> str:
         """Return a SHA-256 over every table, independent of the order of rows."""
         digest = hashlib.sha256()
+        names: dict[str, np.ndarray] = {}
         for label, frame in self.nodes.items():
             _hash_rows(digest, label, frame)
+            names[label] = pd.util.hash_array(frame["key"].to_numpy())
         for key, frame in self.edges.items():
-            _hash_rows(digest, "-".join(key), self.with_keys(key, frame))
+            # Keys are hashed once per node, not once per edge.
+            ends = {
+                "source": names[key[0]][frame["source"].to_numpy()],
+                "target": names[key[2]][frame["target"].to_numpy()],
+            }
+            _hash_rows(digest, "-".join(key), frame.assign(**ends))
         return digest.hexdigest()
 
     def with_keys(self, key: EdgeKey, frame: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -165,19 +172,29 @@ class Graph:
     def to_parquet(self, folder: Path) -> None:
         """Write one Parquet file per table into ``folder``; equal graphs give equal bytes."""
         folder.mkdir(parents=True, exist_ok=True)
-        for label, frame in self.nodes.items():
-            frame.to_parquet(folder / f"{label}.parquet", index=False)
-        for key, frame in self.edges.items():
-            frame.to_parquet(folder / f"{'-'.join(key)}.parquet", index=False)
+        for name, frame in self.tables().items():
+            write_table(frame, folder / f"{name}.parquet")
 
     @classmethod
     def from_parquet(cls, folder: Path) -> "Graph":
-        """Read what :meth:`to_parquet` wrote."""
+        """Read what :meth:`to_parquet` wrote, by this version of Scypher or an older one."""
+        paths = sorted(folder.glob("*.parquet"))
+        names = [path.stem for path in paths if is_declared(path.stem)]
+        return cls.from_tables(
+            {name: read_table(name, folder / f"{name}.parquet") for name in names}
+        )
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return every table by its name, ``Label`` or ``Label-TYPE-Label``."""
+        return {**self.nodes, **{"-".join(key): frame for key, frame in self.edges.items()}}
+
+    @classmethod
+    def from_tables(cls, tables: Mapping[str, pd.DataFrame]) -> "Graph":
+        """Return the graph of tables named as :meth:`tables` does."""
         nodes: dict[str, pd.DataFrame] = {}
         edges: dict[EdgeKey, pd.DataFrame] = {}
-        for path in sorted(folder.glob("*.parquet")):
-            source, *rest = path.stem.split("-")
-            frame = pd.read_parquet(path)
+        for name, frame in tables.items():
+            source, *rest = name.split("-")
             if rest:
                 edges[(source, rest[0], rest[1])] = frame
             else:
@@ -189,37 +206,15 @@ class Graph:
 
         Label and type stand in ``kind`` of nodes and edges, beside their properties.
         """
-        import networkx as nx
+        from .convert import to_networkx
 
-        graph = nx.MultiDiGraph()
-        for label, frame in self.nodes.items():
-            for row in records(frame):
-                graph.add_node((label, row["key"]), kind=label, **row)
-        for key in self.edges:
-            for row in records(self.with_keys(key)):
-                source, target = row.pop("source"), row.pop("target")
-                graph.add_edge((key[0], source), (key[2], target), kind=key[1], **row)
-        return graph
+        return to_networkx(self)
 
     def to_pyg(self) -> "HeteroData":
         """Return a PyG graph: numeric properties in ``x`` and ``edge_attr``, keys in ``key``."""
-        import torch
-        from torch_geometric.data import HeteroData
+        from .convert import to_pyg
 
-        data = HeteroData()
-        for label, frame in self.nodes.items():
-            data[label].key = frame["key"].tolist()
-            data[label].num_nodes = len(frame)
-            numbers = frame.select_dtypes("number")
-            data[label].x = torch.from_numpy(numbers.to_numpy(np.float32))
-            data[label].columns = numbers.columns.tolist()
-        for key, frame in self.edges.items():
-            numbers = frame.drop(columns=["source", "target"]).select_dtypes("number")
-            ends = frame[["source", "target"]].to_numpy(np.int64).T
-            data[key].edge_index = torch.from_numpy(np.ascontiguousarray(ends))
-            data[key].edge_attr = torch.from_numpy(numbers.to_numpy(np.float32))
-            data[key].columns = numbers.columns.tolist()
-        return data
+        return to_pyg(self)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -266,6 +261,11 @@ def _column(values: pd.Series, kind: str, table: str) -> "np.ndarray[Any, Any] |
         # A cast would round positions and turn NaN into a number.
         if not (numbers == np.floor(numbers)).all() or not np.isfinite(numbers).all():
             _refuse(f"table {table}: {values.name} holds values that are no whole numbers")
+    if kind == "float":
+        # One NaN and one zero of the many that there are: equal tables have equal bytes.
+        floats = values.to_numpy(np.float64) + 0.0
+        floats[np.isnan(floats)] = np.nan
+        return floats
     return values.to_numpy(_DTYPES[kind])
 
 

@@ -43,7 +43,7 @@ class Metadata:
 
 
 def read_metadata(
-    adata: "AnnData", columns: Mapping[str, str | None]
+    adata: "AnnData", columns: Mapping[str, str | None], *, strict: bool = True
 ) -> tuple[dict[str, Metadata], list[str]]:
     """Return the metadata fields of the data, and notes on what was passed over.
 
@@ -54,6 +54,9 @@ def read_metadata(
     columns
         Field -> column named by the user. A field that is not named is read from the column of
         its own name where there is one that says something.
+    strict
+        Whether a named column must tell cells apart; else it is treated like one that is not
+        named, as when the cells are a part of those that it was named for.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def read_metadata(
             continue
         found = _read(adata.obs, field, column)
         problem = _problem(found)
-        if problem and named:
+        if problem and named and strict:
             message = (
                 f"the column {column!r} {problem}; a {field.replace('_', ' ')} needs several "
                 "values that several cells share. Name another column, or none."

@@ -9,6 +9,9 @@ data set also has a ``dataset`` property, shared nodes (genes, metadata, gene se
 from dataclasses import dataclass
 from typing import Literal
 
+SCHEMA_VERSION = 2
+"""Rises with every change of the schema; a graph of a higher one is refused."""
+
 Kind = Literal["string", "integer", "float", "boolean", "floats", "strings"]
 
 
@@ -75,6 +78,9 @@ def _float(name: str, doc: str) -> Property:
     return Property(name, "float", doc)
 
 
+STALE = _text("stale", "why it no longer holds of the cells in the graph, empty while it does")
+"""What is marked when cells were removed that it was computed from."""
+
 EVIDENCE = (
     _float("effect", "size of the effect; the method says of what"),
     _int("n_cells", "cells the claim rests on"),
@@ -87,6 +93,7 @@ EVIDENCE = (
     _text("dataset_hash", "SHA-256 of the data that the claim was computed from"),
     _text("encoder_hash", "SHA-256 of the encoder weights in use, adapted ones included"),
     _text("code_version", "version of Scypher that computed it"),
+    STALE,
 )
 
 METADATA = {
@@ -145,6 +152,10 @@ NODES = (
             _text("code_version", "version of Scypher that built it"),
             _int("n_cells", "cells in the graph"),
             _int("n_genes", "measured genes: the universe of every enrichment"),
+            Property(
+                "excluded_donors", "strings", "SHA-256 of `<dataset>:<label>` of donors left out"
+            ),
+            STALE,
         ),
     ),
     NodeType(
@@ -192,6 +203,12 @@ NODES = (
                 "label, ambiguous or abstain by conformal prediction; not tested without labels",
             ),
             _float("stability", "mean best-match Jaccard index over resampled cells, [0, 1]"),
+            Property(
+                "embedding",
+                "floats",
+                "mean of the embeddings of its cells by the encoder, unit length, or none",
+            ),
+            STALE,
         ),
         owned=True,
     ),
@@ -217,6 +234,7 @@ NODES = (
             _text("context", "cells it was found in: `all` or the key of a state"),
             _float("stability", "mean best-match Jaccard index over seeds, [0, 1]"),
             _float("mean_weight", "mean correlation among its genes, [-1, 1]"),
+            STALE,
         ),
         owned=True,
     ),
@@ -270,6 +288,7 @@ EDGES = (
             _float("mean", "mean of log1p of counts per 10,000"),
             _float("detected", "share of cells with a count, [0, 1]"),
             _int("n", "cells of the state"),
+            STALE,
         ),
     ),
     EdgeType(
@@ -351,7 +370,7 @@ EDGES = (
         "MEMBER_OF",
         "A gene belongs to a module.",
         (("Gene", "Module"),),
-        (_float("strength", "mean correlation with the other genes of the module, [-1, 1]"),),
+        (_float("strength", "mean correlation with the other genes of the module, [-1, 1]"), STALE),
     ),
     EdgeType(
         "ENRICHED_IN",
@@ -455,7 +474,10 @@ EDGES = (
         "CONNECTED_TO",
         "Neighbourhood of two states; stored once, from the lower key to the higher.",
         (("State", "State"),),
-        (_float("connectivity", "neighbour edges between both over those expected at random"),),
+        (
+            _float("connectivity", "neighbour edges between both over those expected at random"),
+            STALE,
+        ),
     ),
 )
 

@@ -15,7 +15,7 @@ OPTIONAL MATCH (c)-[:IN_STATE]->(s:State {level: 1})
 OPTIONAL MATCH (c)-[:IN_STATE]->(t:State {level: 2})
 OPTIONAL MATCH (c)-[:ANNOTATED_AS|FROM_TISSUE|HAS_DISEASE|HAS_SEX|HAS_AGE|FROM_DONOR|FROM_BATCH|UNDER_CONDITION]->(v)
 WITH c, h, k, s, t, v, CASE WHEN v IS NULL THEN '' ELSE labels(v)[0] END AS kind
-ORDER BY c.key, kind, v.key
+ORDER BY c.key, kind, v.key, s.key, t.key, k.key
 RETURN c.key AS cell, c.dataset AS dataset, k.index AS code, h.probability AS probability,
   coalesce(s.key, '') AS state, coalesce(t.key, '') AS substate, kind,
   coalesce(v.label, '') AS label

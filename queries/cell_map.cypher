@@ -9,6 +9,6 @@
 MATCH (c:Cell) WHERE $dataset = '' OR c.dataset = $dataset
 OPTIONAL MATCH (c)-[:IN_STATE]->(s:State {level: 1})
 OPTIONAL MATCH (c)-[:ANNOTATED_AS]->(t:CellType)
-WITH c, s, t ORDER BY c.key
+WITH c, s, t ORDER BY c.key, s.key, t.key
 RETURN c.key AS cell, c.x AS x, c.y AS y, coalesce(s.key, '') AS state,
   coalesce(t.label, '') AS label

@@ -16,7 +16,7 @@
 // column n_cells: integer — cells asked
 MATCH (s:State)-[r:FLIPS_WITHOUT]->(m:Gene)
 WHERE (s.key = $state OR s.name = $state) AND ($dataset = '' OR s.dataset = $dataset)
-WITH s, r, m ORDER BY s.key, r.q, r.flipped DESC, m.key
+WITH s, r, m ORDER BY s.key, r.q, r.flipped IS NULL, r.flipped DESC, m.key
 RETURN s.key AS state, m.key AS gene, m.symbol AS symbol, r.flipped AS flipped,
   r.state_flipped AS state_flipped, r.null_mean AS null_mean, r.z AS z, r.p AS p, r.q AS q,
   r.goes_to AS goes_to, r.to_share AS to_share, r.n_cells AS n_cells

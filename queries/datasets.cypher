@@ -14,10 +14,11 @@
 // column n_genes: integer — measured genes
 // column time: string — when it was written, UTC
 // column complete: boolean — false after a write that broke off
+// column stale: string — why computed values no longer hold of its cells, empty while they do
 MATCH (d:Dataset)
 WITH d ORDER BY d.key
 RETURN d.key AS dataset, d.content_hash AS content_hash, d.source AS source,
   d.encoder AS encoder, d.encoder_hash AS encoder_hash, d.parameters AS parameters,
   d.quality AS quality, d.faithfulness AS faithfulness, d.notes AS notes, d.code_version AS code_version,
   d.n_cells AS n_cells, d.n_genes AS n_genes, d.time AS time,
-  coalesce(d.complete, false) AS complete
+  coalesce(d.complete, false) AS complete, coalesce(d.stale, '') AS stale

@@ -8,5 +8,5 @@
 // column strength: float — mean correlation with the other genes, [-1, 1]
 MATCH (m:Gene)-[r:MEMBER_OF]->(p:Module)
 WHERE (p.key = $module OR p.name = $module) AND ($dataset = '' OR p.dataset = $dataset)
-WITH m, r, p ORDER BY p.key, r.strength DESC, m.key
+WITH m, r, p ORDER BY p.key, r.strength IS NULL, r.strength DESC, m.key
 RETURN p.key AS module, m.key AS gene, m.symbol AS symbol, r.strength AS strength

@@ -21,7 +21,7 @@
 MATCH (s:State)-[r:INTERMEDIATE_BETWEEN]->(a:State), (s)-[t:INTERMEDIATE_BETWEEN]->(b:State)
 WHERE r.other = b.key AND t.other = a.key AND a.key < b.key
   AND ($dataset = '' OR s.dataset = $dataset)
-WITH s, r, t, a, b ORDER BY r.connectivity DESC, s.key, a.key, b.key
+WITH s, r, t, a, b ORDER BY r.connectivity IS NULL, r.connectivity DESC, s.key, a.key, b.key
 RETURN s.key AS state, s.label AS label, a.key AS first, b.key AS second, r.verdict AS verdict,
   r.connectivity AS connectivity, r.soft AS soft_first, t.soft AS soft_second,
   r.doublet_score AS doublet_score, r.library_ratio AS library_ratio,

@@ -37,10 +37,12 @@
 // column dataset_hash: string — SHA-256 of the data
 // column encoder_hash: string — SHA-256 of the encoder weights
 // column code_version: string — version of Scypher
+// column stale: string — why it no longer holds of the cells in the graph, empty while it does
 MATCH (g:State|CellType)-[r:MARKED_BY]->(m:Gene)
 WHERE (g.key = $group OR (g:State AND g.name = $group) OR (g:CellType AND g.label = $group))
   AND (m.symbol = $gene OR m.key = $gene)
-WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, m
+WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
+  CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, m
 ORDER BY group_kind DESC, group_key, r.dataset, m.key
 RETURN group, group_kind, m.key AS gene, m.symbol AS symbol,
   r.rank AS rank, r.attention_rank AS attention_rank, r.expression_rank AS expression_rank,
@@ -53,4 +55,5 @@ RETURN group, group_kind, m.key AS gene, m.symbol AS symbol,
   r.effect AS effect, r.n_cells AS n_cells, r.n_donors AS n_donors,
   r.p AS p, r.q AS q, r.`null` AS `null`,
   r.method AS method, r.dataset AS dataset, r.dataset_hash AS dataset_hash,
-  r.encoder_hash AS encoder_hash, r.code_version AS code_version
+  r.encoder_hash AS encoder_hash, r.code_version AS code_version,
+  coalesce(r.stale, '') AS stale

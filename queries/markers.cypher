@@ -22,7 +22,8 @@
 MATCH (g:State|CellType)-[r:MARKED_BY]->(m:Gene)
 WHERE (g.key = $group OR (g:State AND g.name = $group) OR (g:CellType AND g.label = $group))
   AND ($dataset = '' OR r.dataset = $dataset) AND r.rank <= $limit
-WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, m
+WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
+  CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, m
 ORDER BY group_kind DESC, group_key, r.dataset, r.rank, m.key
 RETURN group, group_kind, m.key AS gene, m.symbol AS symbol, r.rank AS rank,
   r.attention_lift AS attention_lift, r.attention_z AS attention_z, r.attention_q AS attention_q,

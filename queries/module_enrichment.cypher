@@ -16,7 +16,7 @@
 // column genes: strings — symbols of the genes in both
 MATCH (p:Module)-[r:ENRICHED_IN]->(s:GeneSet)
 WHERE (p.key = $module OR p.name = $module) AND ($dataset = '' OR p.dataset = $dataset)
-WITH p, r, s ORDER BY r.q, r.p, p.key, s.key
+WITH p, r, s ORDER BY r.q, r.p, p.key, r.of, s.key, r.dataset
 LIMIT $limit
 RETURN p.key AS module, s.name AS gene_set, s.library AS library, r.overlap AS overlap,
   r.set_size AS set_size, r.query_size AS query_size, r.universe AS universe,

@@ -11,6 +11,6 @@
 // column stability: float — mean best-match Jaccard index over seeds, [0, 1]
 MATCH (m:Gene)-[r:MEMBER_OF]->(p:Module)
 WHERE m.symbol = $gene OR m.key = $gene
-WITH m, r, p ORDER BY r.strength DESC, p.key, m.key
+WITH m, r, p ORDER BY r.strength IS NULL, r.strength DESC, p.key, m.key
 RETURN m.key AS gene, p.key AS module, p.name AS name, p.dataset AS dataset,
   p.context AS context, p.size AS size, r.strength AS strength, p.stability AS stability

@@ -14,10 +14,11 @@
 // column n_donors: integer — donors asked, 0 when unknown
 MATCH (s:State)-[r:MONOTONE_ALONG]->(m:Gene)
 WHERE (s.key = $state OR s.name = $state) AND ($dataset = '' OR s.dataset = $dataset)
-WITH s, r, m ORDER BY s.key, r.first, r.second, abs(r.rho) DESC, m.key
+WITH s, r, m
+ORDER BY s.key, r.first, r.second, r.rho IS NULL, abs(r.rho) DESC, m.key
 WITH s, r.first AS first, r.second AS second, collect({r: r, m: m})[0..$limit] AS best
 UNWIND best AS one
 WITH s, first, second, one.r AS r, one.m AS m
-ORDER BY s.key, first, second, abs(r.rho) DESC, m.key
+ORDER BY s.key, first, second, r.rho IS NULL, abs(r.rho) DESC, m.key
 RETURN s.key AS state, first, second, m.key AS gene, m.symbol AS symbol, r.rho AS rho, r.q AS q,
   r.donors_agreeing AS donors_agreeing, r.n_donors AS n_donors

@@ -17,7 +17,8 @@ MATCH (a:State|CellType)-[r:MARKED_BY]->(m:Gene)<-[q:MARKED_BY]-(b:State|CellTyp
 WHERE (a.key = $first OR (a:State AND a.name = $first) OR (a:CellType AND a.label = $first))
   AND (b.key = $second OR (b:State AND b.name = $second) OR (b:CellType AND b.label = $second))
   AND r.dataset = q.dataset AND ($dataset = '' OR r.dataset = $dataset)
-WITH m, r, q, a, b ORDER BY r.rank + q.rank, m.key, r.dataset, a.key, b.key
+WITH m, r, q, a, b ORDER BY r.rank + q.rank, m.key, r.dataset, a.key, b.key,
+  a:CellType, b:CellType
 LIMIT $limit
 RETURN m.key AS gene, m.symbol AS symbol, r.rank AS rank_first, q.rank AS rank_second,
   r.auroc AS auroc_first, q.auroc AS auroc_second,

@@ -20,8 +20,9 @@
 MATCH (g:State|CellType)-[r:SHIFTS]->(m:Gene)
 WHERE (g.key = $group OR (g:State AND g.name = $group) OR (g:CellType AND g.label = $group))
   AND ($dataset = '' OR r.dataset = $dataset) AND r.rank <= $limit
-WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, r, m
-ORDER BY group, r.dataset, r.condition, r.reference, r.rank, m.key
+WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
+  CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, m
+ORDER BY group_kind DESC, group_key, r.dataset, r.condition, r.reference, r.rank, m.key
 RETURN group, r.condition AS condition, r.reference AS reference, m.key AS gene,
   m.symbol AS symbol, r.rank AS rank, r.log2_fold_change AS log2_fold_change, r.q AS q,
   r.donors_agreeing AS donors_agreeing, r.n_donors AS n_donors,

@@ -15,7 +15,7 @@
 // column q: float — Benjamini-Hochberg q over all states
 MATCH (s:State)-[r:DIFFERS_IN]->(v:Condition|Disease)
 WHERE $dataset = '' OR s.dataset = $dataset
-WITH s, r, v ORDER BY r.q, s.key, v.key, r.reference
+WITH s, r, v, labels(v)[0] AS kind ORDER BY r.q, s.key, v.key, r.reference, kind
 RETURN s.key AS state, s.label AS label, v.label AS value, r.reference AS reference,
   r.share AS share, r.share_reference AS share_reference, r.donors_with AS donors_with,
   r.donors_with_reference AS donors_with_reference, r.presence_q AS presence_q,

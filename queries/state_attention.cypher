@@ -13,6 +13,6 @@
 MATCH (s:State)-[r:ATTENDS_TO]->(v:CellType|Tissue|Disease|Sex|AgeGroup|Donor|Batch|Condition)
 WHERE (s.key = $state OR s.name = $state) AND ($dataset = '' OR s.dataset = $dataset)
 WITH s, r, v, labels(v)[0] AS kind
-ORDER BY s.key, r.weight DESC, kind, v.key
+ORDER BY s.key, r.weight IS NULL, r.weight DESC, kind, v.key
 RETURN s.key AS state, kind, v.label AS label, r.weight AS weight,
   r.lift AS lift, r.z AS z, r.q AS q, r.n_cells AS n_cells

@@ -18,7 +18,8 @@
 MATCH (g:State|CellType)-[r:ENRICHED_IN]->(s:GeneSet)
 WHERE (g.key = $group OR (g:State AND g.name = $group) OR (g:CellType AND g.label = $group))
   AND r.of = 'markers' AND ($dataset = '' OR r.dataset = $dataset)
-WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, s
+WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
+  CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, r, s
 ORDER BY r.q, r.p, group_kind DESC, group_key, s.key, r.dataset
 LIMIT $limit
 RETURN group, group_kind, s.name AS gene_set, s.library AS library, r.overlap AS overlap,

@@ -8,5 +8,5 @@
 // column connectivity: float — neighbour edges over those expected at random
 MATCH (s:State)-[r:CONNECTED_TO]-(t:State)
 WHERE (s.key = $state OR s.name = $state) AND ($dataset = '' OR s.dataset = $dataset)
-WITH s, r, t ORDER BY s.key, r.connectivity DESC, t.key
+WITH s, r, t ORDER BY s.key, r.connectivity IS NULL, r.connectivity DESC, t.key
 RETURN s.key AS state, t.key AS neighbour, t.label AS label, r.connectivity AS connectivity

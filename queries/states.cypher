@@ -16,7 +16,7 @@
 MATCH (s:State) WHERE $dataset = '' OR s.dataset = $dataset
 OPTIONAL MATCH (s)-[:PART_OF]->(parent:State)
 WITH s, coalesce(parent.key, '') AS parent
-ORDER BY s.dataset, s.level, s.size DESC, s.key
+ORDER BY s.dataset, s.level, s.size DESC, s.key, parent
 RETURN s.key AS state, s.name AS name, s.level AS level, parent, s.size AS size,
   s.label AS label, s.label_share AS label_share, s.label_outcome AS label_outcome,
   s.label_confidence AS label_confidence, s.stability AS stability, s.n_donors AS n_donors,

@@ -13,7 +13,8 @@
 // column dataset: string — key of the data set
 MATCH (g:State|CellType)-[r:MARKED_BY]->(m:Gene)
 WHERE m.symbol = $gene OR m.key = $gene
-WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group, CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, g.label AS label, r, m
+WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
+  CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, g.label AS label, r, m
 ORDER BY r.rank, group_kind, group_key, r.dataset, m.key
 RETURN m.key AS gene, m.symbol AS symbol, group, group_kind, label, r.rank AS rank,
   r.auroc AS auroc, r.attention_lift AS attention_lift, r.verdict AS verdict,

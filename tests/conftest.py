@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from neo4j_server.server import Server, running_server
+from neo4j_server.server import NEWEST, Server, running_server
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +21,13 @@ def data_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A running Neo4j."""
+    """A running Neo4j of the version with long-term support."""
     with running_server(tmp_path_factory.mktemp("neo4j")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def newest_neo4j_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A running Neo4j of the newest version."""
+    with running_server(tmp_path_factory.mktemp("newest-neo4j"), version=NEWEST) as server:
         yield server

@@ -80,6 +80,7 @@ def module_claims(
             "context": "all",
             "stability": table["stability"],
             "mean_weight": table["mean_weight"],
+            "stale": "",
         }
     )
     member = modules.membership
@@ -88,6 +89,7 @@ def module_claims(
             "source": member["gene"],
             "target": member["module"],
             "strength": member["strength"],
+            "stale": "",
         }
     )
     groups = [

@@ -175,7 +175,18 @@ def warnings(content: Content) -> list[tuple[str, str]]:
         "The p and q values of state markers are therefore optimistic; those of cell types are so "
         "too where the labels were derived from the same counts.",
     )
-    return [first, second]
+    told = [first, second]
+    if content.dataset["stale"]:
+        told.insert(
+            0,
+            (
+                "Out of date: build this data set again",
+                f"{content.dataset['stale']}. Numbers of cells and labels of states are right; "
+                "markers, modules, enrichment and all other tests below are those of the cells "
+                "before. `scypher refresh` computes them again.",
+            ),
+        )
+    return told
 
 
 def limits(content: Content) -> list[str]:

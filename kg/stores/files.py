@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ...encoders.errors import StoreError
+from ...encoders.errors import StoreBusyError
 
 
 @contextmanager
@@ -15,7 +15,7 @@ def exclusive(path: Path, *, seconds: float) -> Iterator[None]:
 
     Raises
     ------
-    StoreError
+    StoreBusyError
         Somebody else holds it for longer than ``seconds``.
     """
     import fcntl
@@ -33,7 +33,7 @@ def exclusive(path: Path, *, seconds: float) -> Iterator[None]:
                     f"Another process is writing {path.parent}; one writer at a time was "
                     "expected. Wait until it has ended and try again."
                 )
-                raise StoreError(message) from error
+                raise StoreBusyError(message) from error
             time.sleep(0.05)
             continue
         # The holder before us may have moved the folder: then this is the lock of another place.

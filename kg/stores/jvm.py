@@ -10,6 +10,7 @@ import glob
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ DEFAULT_HEAP = "1g"
 _LOGGING = "handlers=java.util.logging.ConsoleHandler\n.level=OFF\n"
 _started_by: int | None = None
 _open: "dict[Path, EmbeddedDatabase]" = {}
+_guard = threading.RLock()
 
 
 class EmbeddedDatabase:
@@ -38,19 +40,50 @@ class EmbeddedDatabase:
         refuse_fork()
         return self._database
 
+    def query(
+        self, cypher: str, parameters: dict[str, Any], *, seconds: float, rows: int
+    ) -> list[dict[str, Any]]:
+        """Return at most ``rows`` rows of a query, which ends after ``seconds``."""
+        import jpype
+        from arcadedb_embedded import ResultSet
+
+        settings = jpype.JClass("com.arcadedb.GlobalConfiguration")
+        limited = jpype.JClass("com.arcadedb.query.sql.executor.IteratorResultSet")
+        configuration = self.engine.get_java_database().getConfiguration()
+        limit = jpype.JLong(max(1, round(seconds * 1000)))
+        with _guard:
+            # The engine reads the limit when a query starts, not while it runs.
+            configuration.setValue(settings.COMMAND_TIMEOUT, limit)
+            result = self._database.query("opencypher", cypher, parameters)
+        with result:
+            first = result._java_result_set.stream().limit(rows).iterator()
+            found: list[dict[str, Any]] = ResultSet(limited(first), self._database).to_list()
+        return found
+
     def join(self) -> "EmbeddedDatabase":
         """Use the database too; it closes when its last user does."""
-        self._users += 1
+        with _guard:
+            self._users += 1
         return self
 
     def close(self) -> None:
         """Leave the database; does nothing in a forked child, whose parent still uses it."""
         if os.getpid() != _started_by:
             return
-        self._users -= 1
-        if self._users == 0:
+        with _guard:
+            self._users -= 1
+            if self._users:
+                return
             del _open[self._folder]
-            self._database.close()
+        self._database.close()
+
+    def __enter__(self) -> "EmbeddedDatabase":
+        """Return the database."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the database."""
+        self.close()
 
 
 def create_database(folder: Path) -> EmbeddedDatabase:
@@ -61,21 +94,27 @@ def create_database(folder: Path) -> EmbeddedDatabase:
     return EmbeddedDatabase(arcadedb_embedded.create_database(str(folder)), folder)
 
 
-def open_read_only(folder: Path, *, seconds: float) -> EmbeddedDatabase:
-    """Open a database that any number of processes may read; a query ends after ``seconds``."""
+def open_writable(folder: Path) -> EmbeddedDatabase:
+    """Open a database to change it, in this process alone."""
+    start()
+    import arcadedb_embedded
+
+    return EmbeddedDatabase(arcadedb_embedded.open_database(str(folder)), folder)
+
+
+def open_read_only(folder: Path) -> EmbeddedDatabase:
+    """Open a database that any number of processes may read."""
     start()
     import jpype
     from arcadedb_embedded import Database
 
-    if folder in _open:
-        # The engine opens a folder once per process.
-        return _open[folder].join()
-    mode = jpype.JClass("com.arcadedb.engine.ComponentFile").MODE.READ_ONLY
-    settings = jpype.JClass("com.arcadedb.GlobalConfiguration")
-    database = jpype.JClass("com.arcadedb.database.DatabaseFactory")(str(folder)).open(mode)
-    limit = jpype.JLong(max(1, round(seconds * 1000)))
-    database.getConfiguration().setValue(settings.COMMAND_TIMEOUT, limit)
-    return EmbeddedDatabase(Database(database), folder)
+    with _guard:
+        if folder in _open:
+            # The engine opens a folder once per process.
+            return _open[folder].join()
+        mode = jpype.JClass("com.arcadedb.engine.ComponentFile").MODE.READ_ONLY
+        database = jpype.JClass("com.arcadedb.database.DatabaseFactory")(str(folder)).open(mode)
+        return EmbeddedDatabase(Database(database), folder)
 
 
 def start() -> None:
@@ -88,11 +127,14 @@ def start() -> None:
     StoreError
         The process is a forked child of one that started it, or Java refused to start.
     """
-    global _started_by
     refuse_fork()
-    if _started_by is not None:
-        return
-    heap = heap_size()
+    with _guard:
+        if _started_by is None:
+            _start(heap_size())
+
+
+def _start(heap: str) -> None:
+    global _started_by
     import jpype
     from arcadedb_embedded import jvm
 
@@ -111,6 +153,10 @@ def start() -> None:
                 # The engine reads the logging file at its first message: now, while it is there.
                 logger = jpype.JClass("com.arcadedb.log.LogManager").instance()
                 logger.isLoggable(logger, jpype.JClass("java.util.logging.Level").SEVERE)
+                if threading.current_thread() is not threading.main_thread():
+                    # Java counts the thread that started it as its own, and would wait at the end
+                    # of the process for one that is long over; it comes back as a guest.
+                    jpype.JClass("java.lang.Thread").detach()
             except (OSError, RuntimeError, ValueError) as error:
                 message = (
                     f"Java did not start with a heap of {heap}: {error}. "
@@ -147,6 +193,8 @@ def refuse_fork() -> None:
 def _arguments(heap: str, logging: Path) -> list[str]:
     return [
         f"-Xmx{heap}",
+        # Java leaves the signals to Python: its own handler of SIGTERM crashes the process.
+        "-Xrs",
         "-XX:+UseSerialGC",
         "-XX:+UseCompactObjectHeaders",
         # Most processes ask one question: the thorough compiler waits five times longer than

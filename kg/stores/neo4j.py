@@ -1,39 +1,50 @@
-"""The Neo4j store: a server over Bolt, written in batches that can be repeated."""
+"""The Neo4j store: a server over Bolt, with versions and archive inside the database."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pandas as pd
 
-from ...encoders.errors import StoreError
+from ...encoders.errors import InputError, StoreError
+from ..door import Budget, Statistics
 from ..graph import Graph, records
-from ..schema import node_type
+from ..search import index_neo4j
+from ..versions.ledger import Ledger
+from ..versions.pieces import split
+from ..versions.plan import Plan, now
 from . import neo4j_texts as texts
-from .base import Store, WriteResult, now, query_seconds, require_datasets
-from .neo4j_values import explained, malformed, plain
+from .base import DATASET_COLUMNS, Store, WriteResult, require_datasets
+from .login import Login
+from .neo4j_apply import Writer
+from .neo4j_archive import Archive, Record
+from .neo4j_reading import Reader
+from .neo4j_session import Connection
+from .neo4j_values import read_only
 
-if TYPE_CHECKING:
-    from neo4j import Driver
-
-_NODE_ROWS, _VECTOR_ROWS, _EDGE_ROWS = 5_000, 1_000, 5_000
+__all__ = ["Login", "Neo4jStore"]
 
 
 @dataclass(frozen=True)
-class Login:
-    """User and password of a server; the password is never shown."""
+class _Write:
+    """A write that is going on: the ledger before it, and what tells whether the lock is held."""
 
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
+    record: Record
+    alive: Callable[[], None]
 
 
 class Neo4jStore(Store):
     """A graph in a database of Neo4j (5.23 or newer).
 
-    Every batch can be repeated without doubling anything. The Dataset node is ``complete = false``
-    until all of its data set arrived and was counted; a write that broke off is cleared away and
-    done again by the next one.
+    A write sends what differs. While it goes on, and after it broke off, readers are told so
+    (:class:`~scypher.encoders.errors.StoreBusyError`); the next writer completes what broke off
+    before it does anything else.
+
+    Nodes of other programs stay, also those of the same labels, which have no ``key``; what leads
+    from them to nodes of the graph goes with these. A graph that an older Scypher wrote has no
+    ledger: it can be read, and is to be built again into an empty database before it is written.
 
     Parameters
     ----------
@@ -46,15 +57,20 @@ class Neo4jStore(Store):
     mode
         ``"r"`` to query, ``"w"`` to write too.
     retry_seconds
-        How long a batch is repeated after transient errors.
+        How long a transaction is repeated after transient errors.
 
     Raises
     ------
     InputError
         The address is malformed.
     StoreUnavailableError
-        The server cannot be reached or refuses the login or the database.
+        The server cannot be reached, is too old, or refuses the login or the database.
+    StoreError
+        The graph there was written by a newer Scypher, or is to be written and is read-only.
     """
+
+    lock_seconds = 10.0
+    """How long a write waits for another one to end."""
 
     def __init__(
         self,
@@ -65,198 +81,209 @@ class Neo4jStore(Store):
         mode: Literal["r", "w"] = "r",
         retry_seconds: float = 30.0,
     ) -> None:
-        import neo4j
-
         self.address = address
         self.database = database
         self.mode = mode
+        self._connection = Connection(
+            address, login=login, database=database, retry_seconds=retry_seconds
+        )
+        self._archive = Archive(self._connection)
+        self._now: _Write | None = None
+        self._known_statistics: Statistics | None = None
         try:
-            self._driver: Driver = neo4j.GraphDatabase.driver(
-                address,
-                auth=(login.user, login.password or "") if login.user else None,
-                max_transaction_retry_time=retry_seconds,
-                connection_timeout=10.0,
-                notifications_min_severity="OFF",
-                user_agent="scypher",
-            )
-        except (neo4j.exceptions.ConfigurationError, ValueError) as error:
-            raise malformed(address, error) from error
-        try:
-            # Before the first query, whose retries would take half a minute.
-            with explained(self.address, self.database):
-                self._driver.verify_connectivity()
-            self.query("RETURN 1 AS one")
-        except ValueError as error:
-            self.close()
-            raise malformed(address, error) from error
+            self._reader = Reader(self._connection, self._archive.record().stamp)
+            if mode == "w":
+                self._refuse_read_only()
         except BaseException:
             self.close()
             raise
 
-    def write(self, graph: Graph) -> WriteResult:
-        """Put the data sets of a graph in place of those of the same key."""
+    def close(self) -> None:
+        """Close the connections; closing twice is harmless."""
+        self._connection.close()
+
+    def statistics(self) -> Statistics:
+        """Return rows and degrees of the graph, as they were when it was last seen to change."""
+        if self._known_statistics is None:
+            self._known_statistics = super().statistics()
+        return self._known_statistics
+
+    def datasets(self) -> pd.DataFrame:
+        """Return one row per data set; ``complete`` is false during a write and if it broke off.
+
+        Columns: ``key``, ``content_hash``, ``parameters`` (JSON), ``code_version``, ``complete``.
+        """
+        record = self._archive.record()
+        rows = {row["key"]: row for row in self._connection.read(texts.DATASETS)}
+        half = record.changing()
+        for dataset, piece in half.items():
+            if dataset not in rows:
+                table = self._tables(piece, ["Dataset"])["Dataset"]
+                rows[dataset] = records(table)[0]
+        found = [rows[key] | {"complete": key not in half} for key in sorted(rows)]
+        return pd.DataFrame(found, columns=DATASET_COLUMNS)
+
+    def counts(self) -> dict[str, int]:
+        """Return rows per table, counted in the engine; tables without rows are left out."""
+        rows = self._reader.at_rest(
+            lambda run: {
+                name: int(run.run(text).single(strict=True)["n"])
+                for name, text in texts.counts().items()
+            }
+        )
+        return {name: count for name, count in rows.items() if count}
+
+    def adopt(self, graph: Graph, *, action: str | None = None) -> WriteResult:
+        """Take over a graph that ``neo4j-admin database import`` brought into the database.
+
+        Constraints, ledger and archive are made and the rows counted, as if the graph had been
+        written over Bolt. Repeating it after it broke off completes it.
+
+        Parameters
+        ----------
+        graph
+            The graph that :func:`~scypher.kg.stores.neo4j_import.write_import_files` was given.
+        action
+            What the ledger says was done; ``import <data sets>`` by default.
+
+        Raises
+        ------
+        InputError
+            The graph holds no data set, or the database has a ledger already.
+        StoreError
+            The store was opened for reading, or the database holds other rows than the graph.
+        """
         started = time.monotonic()
         datasets = require_datasets(graph)
         self._refuse_reader()
-        with explained(self.address, self.database):
-            for text in texts.constraints():
-                self._write(text)
-            hashes = _hashes(graph, datasets)
-            changed = not self._holds(graph, hashes)
-            if changed:
-                for dataset in datasets:
-                    self._clear(dataset)
-                self._load(graph, hashes)
-        return WriteResult(changed, self.counts(), time.monotonic() - started)
-
-    def remove(self, dataset: str) -> bool:
-        """Take out a data set and the shared nodes only it used; ``False`` if it was not there."""
-        self._refuse_reader()
-        with explained(self.address, self.database):
-            found = self._read(texts.DATASET, key=dataset)
-            if not found:
-                return False
-            self._clear(dataset)
-            self._write(texts.DROP_DATASET, key=dataset)
-        return True
-
-    def query(self, cypher: str, parameters: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Return the rows of a reading Cypher statement, as plain Python scalars and lists."""
-        import neo4j
-
-        with explained(self.address, self.database):
-            result = self._driver.execute_query(
-                neo4j.Query(cypher, timeout=query_seconds()),
-                parameters_=dict(parameters or {}),
-                database_=self.database,
-                routing_="r",
-            )
-        rows = [[plain(value) for value in record.values()] for record in result.records]
-        return pd.DataFrame(rows, columns=result.keys)
-
-    def close(self) -> None:
-        """Close the connections; closing twice is harmless."""
-        self._driver.close()
-
-    def _load(self, graph: Graph, hashes: dict[str, str]) -> None:
-        """Write every table, count what arrived, and declare the data sets complete."""
-        state = {
-            key: {"time": now(), "complete": False, "graph_hash": value}
-            for key, value in hashes.items()
-        }
-        for label, frame in graph.nodes.items():
-            text = texts.merge_nodes(label)
-            kinds = {item.kind for item in node_type(label).properties}
-            size = _VECTOR_ROWS if "floats" in kinds else _NODE_ROWS
-            for start in range(0, len(frame), size):
-                rows = records(frame[start : start + size])
-                if label == "Dataset":
-                    rows = [row | state[row["key"]] for row in rows]
-                self._write(text, rows=rows)
-        for key, _ in graph.edges.items():
-            # By source: one row a source carries its edges, and locks are taken in one order.
-            frame = graph.with_keys(key).sort_values(["source", "target"], kind="stable")
-            text = texts.merge_edges(key)
-            for start in range(0, len(frame), _EDGE_ROWS):
-                self._write(text, rows=_grouped(frame[start : start + _EDGE_ROWS]))
-        self._compare(graph)
-        self._write(texts.COMPLETE, keys=list(hashes))
-
-    def _compare(self, graph: Graph) -> None:
-        """Raise :class:`StoreError` unless the server holds as many rows as were sent."""
-        for name, sent in graph.counts().items():
-            label, *edge = name.split("-")
-            if edge:
-                text, keys = texts.count_edges((label, edge[0], edge[1])), graph.datasets()
-            else:
-                text, keys = texts.count_nodes(label), graph.nodes[label]["key"].tolist()
-            found = sum(
-                self._read(text, keys=keys[start : start + _NODE_ROWS])[0]["n"]
-                for start in range(0, len(keys), _NODE_ROWS)
-            )
-            if found != sent:
+        pieces = {dataset: (piece.content_hash(), piece) for dataset, piece in split(graph).items()}
+        with self._writing() as ledger:
+            if ledger.versions:
                 message = (
-                    f"{self.address} holds {found} rows of {name} where {sent} were sent; "
-                    "another program may be writing there. Write the graph again."
+                    f"{self.address} has a graph with versions already; a database that was "
+                    "imported and not written since was expected. Use write()."
                 )
-                raise StoreError(message)
+                raise InputError(message)
+            self._require_only(datasets)
+            assert self._now is not None
+            new = dict(pieces.values())
+            entries = ledger.written({name: found[0] for name, found in pieces.items()}, now())
+            ledger = Plan(ledger, self._tables, new).next(
+                entries, action or f"import {', '.join(datasets)}"
+            )
+            writer = Writer(self._connection, self._archive, pieces=new, alive=self._now.alive)
+            writer.restore_lists(graph)
+            writer.prove(ledger, datasets)
+            index_neo4j(self._connection.read, self._connection.write)
+            self._archive.store(new, set())
+            self._archive.settle(ledger, self._archive.begin())
+        counts = ledger.current.counts if ledger.current else {}
+        return WriteResult(True, counts, time.monotonic() - started)
 
-    def _holds(self, graph: Graph, hashes: dict[str, str]) -> bool:
-        """Return whether the server holds exactly this graph already."""
-        stored = {row["key"]: row for row in self._read(texts.DATASETS)}
-        mine = [stored.get(key) for key in hashes]
-        for row, expected in zip(mine, hashes.values(), strict=True):
-            if row is None or not row["complete"] or row["graph_hash"] != expected:
-                return False
-        last = min(row["time"] for row in mine if row)
-        if all(row["time"] < last for key, row in stored.items() if key not in hashes):
-            return True
-        # Another data set came later, and may have brought other properties of shared nodes.
-        return all(
-            self._same_nodes(label, frame)
-            for label, frame in graph.nodes.items()
-            if label != "Dataset" and not node_type(label).owned
-        )
+    def _answer(self, cypher: str, parameters: dict[str, Any], budget: Budget) -> pd.DataFrame:
+        stamp = self._reader.stamp
+        answer = self._reader.answer(cypher, parameters, budget)
+        if stamp != self._reader.stamp:
+            self._known_statistics = None
+        return answer
 
-    def _same_nodes(self, label: str, frame: pd.DataFrame) -> bool:
-        text = texts.node_properties(label)
-        for start in range(0, len(frame), _VECTOR_ROWS):
-            rows = {row["key"]: row for row in records(frame[start : start + _VECTOR_ROWS])}
-            if {row["n"]["key"]: row["n"] for row in self._read(text, keys=list(rows))} != rows:
-                return False
-        return True
+    def _ledger(self) -> Ledger:
+        return self._archive.record().ledger
 
-    def _clear(self, dataset: str) -> None:
-        """Delete all of a data set but its Dataset node, which says that it is incomplete."""
-        self._write(texts.INCOMPLETE, key=dataset)
-        with self._driver.session(database=self.database) as session:
-            for text in texts.clear():
-                session.run(text, dataset=dataset).consume()
+    def _tables(
+        self, piece: str, names: list[str] | None = None, columns: list[str] | None = None
+    ) -> dict[str, pd.DataFrame]:
+        return self._archive.tables(piece, names, columns)
 
-    def _write(self, text: str, **parameters: Any) -> None:
-        self._driver.execute_query(
-            text,
-            parameters_=parameters,
-            database_=self.database,
-            routing_="w",
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[Ledger]:
+        self._make_schema()
+        with self._connection.lock(self.lock_seconds) as alive:
+            record = self._archive.record()
+            if record.pending is not None:
+                record = self._complete(record, alive)
+            self._archive.drop_except(record.ledger.kept_pieces())
+            self._now = _Write(record, alive)
+            try:
+                yield record.ledger
+            finally:
+                self._now = self._known_statistics = None
 
-    def _read(self, text: str, **parameters: Any) -> list[dict[str, Any]]:
-        result = self._driver.execute_query(
-            text,
-            parameters_=parameters,
-            database_=self.database,
-            routing_="r",
-        )
-        return [record.data() for record in result.records]
+    def _commit(self, ledger: Ledger, pieces: dict[str, Graph]) -> None:
+        assert self._now is not None, "only inside of _writing"
+        old, stamp = self._now.record.ledger, self._now.record.stamp
+        if ledger.current is None:
+            return
+        if stamp is not None and _content(old) == _content(ledger):
+            self._archive.settle(ledger, stamp)
+        else:
+            self._refuse_unknown(old)
+            self._archive.store(pieces, old.kept_pieces())
+            stamp = self._archive.announce(ledger)
+            self._apply(old, ledger, pieces, alive=self._now.alive, stamp=stamp, known=True)
+        self._archive.drop_except(ledger.kept_pieces())
 
-    def _refuse_reader(self) -> None:
-        if self.mode != "w":
+    def _complete(self, record: Record, alive: Callable[[], None]) -> Record:
+        """Complete a write that broke off; what it needs was in the archive before it began."""
+        pending, stamp = record.pending, record.stamp
+        assert pending is not None
+        assert stamp is not None
+        self._apply(record.ledger, pending, {}, alive=alive, stamp=stamp, known=False)
+        return self._archive.record()
+
+    def _apply(
+        self,
+        old: Ledger,
+        new: Ledger,
+        pieces: dict[str, Graph],
+        *,
+        alive: Callable[[], None],
+        stamp: int,
+        known: bool,
+    ) -> None:
+        """Turn the graph of one ledger into that of another, count it and make that the ledger."""
+        writer = Writer(self._connection, self._archive, pieces=pieces, alive=alive)
+        changed = writer.apply(old, new, known=known)
+        writer.prove(new, changed)
+        index_neo4j(self._connection.read, self._connection.write)
+        self._archive.settle(new, stamp)
+
+    def _make_schema(self) -> None:
+        """Make the constraints and indexes that are missing, before there is anything to index."""
+        there = {row["name"] for row in self._connection.read(texts.INDEXES)}
+        missing = [text for name, text in texts.schema_statements().items() if name not in there]
+        for text in missing:
+            self._connection.write(text)
+        if missing:
+            self._connection.read(texts.AWAIT_INDEXES)
+
+    def _require_only(self, datasets: list[str]) -> None:
+        """Raise unless the database holds these data sets and no other."""
+        found = {row["key"] for row in self._connection.read(texts.DATASETS)}
+        if found != set(datasets):
             message = (
-                f"{self.address} was opened for reading and cannot be written. "
-                'Open it with mode="w".'
+                f"{self.address} holds the data sets {', '.join(sorted(found)) or 'none'} where "
+                f"{', '.join(datasets)} were expected. Give the graph that was imported."
             )
             raise StoreError(message)
 
+    def _refuse_unknown(self, old: Ledger) -> None:
+        """Refuse to write beside data sets that no ledger knows."""
+        if old.versions:
+            return
+        if found := [row["key"] for row in self._connection.read(texts.DATASETS)]:
+            message = (
+                f"{self.address} holds {', '.join(sorted(found))} without a ledger, written by an "
+                "older Scypher or imported in bulk. It can be read; to write, take over an import "
+                "with adopt(), or empty the database and build the data sets again."
+            )
+            raise StoreError(message)
 
-def _hashes(graph: Graph, datasets: list[str]) -> dict[str, str]:
-    """Return the hash of each data set of a graph, taken alone."""
-    hashes = {}
-    for dataset in datasets:
-        alone = graph
-        for other in datasets:
-            alone = alone if other == dataset else alone.without(other)
-        hashes[dataset] = alone.content_hash()
-    return hashes
+    def _refuse_read_only(self) -> None:
+        found = self._connection.read(texts.ACCESS, database=self.database)
+        if any(row["access"] == "read-only" for row in found):
+            raise read_only(self.address, self.database)
 
 
-def _grouped(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return one row per source: its key, and key and properties of each edge."""
-    targets = frame["target"].tolist()
-    properties = records(frame.drop(columns=["source", "target"]))
-    if not properties:
-        properties = [{} for _ in targets]
-    rows: dict[str, list[dict[str, Any]]] = {}
-    for source, target, values in zip(frame["source"].tolist(), targets, properties, strict=True):
-        rows.setdefault(source, []).append({"key": target, "properties": values})
-    return [{"source": source, "targets": edges} for source, edges in rows.items()]
+def _content(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(entry.dataset, entry.piece) for entry in ledger.entries]

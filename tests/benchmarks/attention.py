@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from rows import Row, row, show
+from rows import Row, less, row, show
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
@@ -36,12 +36,6 @@ WIDTH, HEADS, N_GENES, DEGREE, NEAR = 64, 4, 2000, 64, 15
 CONFIG = GraphAttentionConfig()
 TOLERANCE = 1e-5
 GOAL_CELLS, GOAL_SECONDS, GOAL_GB = 68_000, 15 * 60, 8.0
-
-
-def less(case: str, measure: str, *, unit: str, ours: float, peer: float, peer_name: str) -> Row:
-    """Return a row of a measure of which less is better."""
-    turned = row(case, measure, unit=unit, ours=peer, peer=ours, peer_name=peer_name)
-    return Row(**{**turned, "ours": float(f"{ours:.4g}"), "peer": float(f"{peer:.4g}")})
 
 
 def median_time(run: Callable[[], object], repeats: int) -> float:

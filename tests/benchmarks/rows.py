@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypedDict
 
-PACKAGES = ("scypher", "torch", "torch-geometric", "scanpy", "scikit-learn", "numpy", "scipy")
+PACKAGES = (
+    *("scypher", "torch", "torch-geometric", "scanpy", "scikit-learn", "numpy", "scipy"),
+    *("arcadedb-embedded", "neo4j"),
+)
 
 
 class Row(TypedDict):
@@ -33,6 +36,12 @@ def row(case: str, measure: str, *, unit: str, ours: float, peer: float, peer_na
         peer_name=peer_name,
         ratio=round(ours / peer, 3) if peer else float("inf"),
     )
+
+
+def less(case: str, measure: str, *, unit: str, ours: float, peer: float, peer_name: str) -> Row:
+    """Return a row of a measure of which less is better."""
+    turned = row(case, measure, unit=unit, ours=peer, peer=ours, peer_name=peer_name)
+    return Row(**{**turned, "ours": float(f"{ours:.4g}"), "peer": float(f"{peer:.4g}")})
 
 
 def show(rows: Iterable[Row], *, as_json: bool) -> None:

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from neo4j_server.server import Server
+from neo4j_server.server import Server, empty
 from opener import Opener
 
 from scypher.kg.stores import Store, open_store
 
 
-@pytest.fixture(params=["embedded", "neo4j"])
+@pytest.fixture(params=["embedded", "neo4j", "neo4j-newest"])
 def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     """A function that opens the same empty store, in either engine."""
     if request.param == "embedded":
@@ -21,18 +21,13 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
 
         yield open_embedded
         return
-    server: Server = request.getfixturevalue("neo4j_server")
+    newest = "newest_" if request.param == "neo4j-newest" else ""
+    server: Server = request.getfixturevalue(f"{newest}neo4j_server")
 
     def open_neo4j(mode: Literal["r", "w"] = "w", **options: Any) -> Store:
         login = {"user": server.user, "password": server.password}
         return open_store(server.address, mode=mode, **(login | options))
 
-    _empty(open_neo4j())
+    empty(server)
     yield open_neo4j
-    _empty(open_neo4j())
-
-
-def _empty(store: Store) -> None:
-    with store:
-        for dataset in store.datasets()["key"]:
-            store.remove(dataset)
+    empty(server)

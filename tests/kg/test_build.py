@@ -187,6 +187,8 @@ def test_dataset_says_what_was_read(graph: Graph) -> None:
         "encoder_hash": HASH,
         "n_cells": N_CELLS,
         "n_genes": N_GENES,
+        "excluded_donors": [],
+        "stale": "",
     }
     assert graph.edges[("Dataset", "MEASURES", "Gene")]["target"].tolist() == list(range(N_GENES))
 
@@ -259,6 +261,14 @@ def test_states_count_their_donors_and_name_their_commonest_label(
         assert row["label_share"] == pytest.approx(max(counts) / inside.sum())
 
 
+def test_a_state_points_to_the_mean_of_its_cells(parts: Parts, graph: Graph) -> None:
+    for state, found in enumerate(graph.nodes["State"]["embedding"]):
+        mean = parts.encoding.embedding[in_state(parts, state)].mean(axis=0)
+        np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
+    nowhere = replace(parts.encoding, embedding=np.zeros_like(parts.encoding.embedding))
+    assert build_graph(replace(parts, encoding=nowhere)).nodes["State"]["embedding"].isna().all()
+
+
 def test_states_without_labels_and_donors_say_so(parts: Parts) -> None:
     found = build_graph(replace(parts, metadata={})).nodes["State"]
     assert set(found["label"]) == {""}
@@ -309,8 +319,8 @@ def test_membership_holds_both_levels(parts: Parts, graph: Graph) -> None:
 def test_connections_are_stored_once_from_the_lower_key(graph: Graph) -> None:
     found = graph.with_keys(("State", "CONNECTED_TO", "State"))
     assert found.sort_values("source").to_numpy().tolist() == [
-        ["toy:S1", "toy:S2", 0.25],
-        ["toy:S1.1", "toy:S1.2", 1.5],
+        ["toy:S1", "toy:S2", 0.25, ""],
+        ["toy:S1.1", "toy:S1.2", 1.5, ""],
     ]
 
 

@@ -11,10 +11,18 @@ from toy import SYMBOLS, declared_columns, toy_graph
 
 from scypher.encoders.errors import InputError
 from scypher.kg.graph import EdgeKey, Graph, records
-from scypher.kg.schema import EVIDENCE, METADATA, METADATA_EDGES, NODES, edge_tables, edge_type
+from scypher.kg.schema import (
+    EVIDENCE,
+    METADATA,
+    METADATA_EDGES,
+    NODES,
+    STALE,
+    edge_tables,
+    edge_type,
+)
 
 PAIRS: EdgeKey = ("Gene", "CO_REGULATED_WITH", "Gene")
-EVIDENCE_TEXT = [item.name for item in EVIDENCE if item.kind == "string"]
+EVIDENCE_TEXT = [item.name for item in EVIDENCE if item.kind == "string" and item != STALE]
 NUMBERS = ("integer", "float")
 ALPHA, BETA = toy_graph("alpha", n_cells=8), toy_graph("beta", n_cells=6)
 HASH = ALPHA.content_hash()

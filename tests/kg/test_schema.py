@@ -28,6 +28,7 @@ EVIDENCE_NAMES = [
     "dataset_hash",
     "encoder_hash",
     "code_version",
+    "stale",
 ]
 CLAIMS = {
     *("MARKED_BY", "CO_REGULATED_WITH", "ENRICHED_IN", "ATTENDS_TO", "SHIFTS", "DIFFERS_IN"),
@@ -126,7 +127,7 @@ def test_one_type_has_other_properties_between_other_labels() -> None:
     of_cell = edge_type("Cell", "EXPRESSES", "Gene").properties
     of_state = edge_type("State", "EXPRESSES", "Gene").properties
     assert [item.name for item in of_cell] == ["value", "rank"]
-    assert [item.name for item in of_state] == ["mean", "detected", "n"]
+    assert [item.name for item in of_state] == ["mean", "detected", "n", "stale"]
 
 
 def test_unknown_node_label_is_a_key_error() -> None:

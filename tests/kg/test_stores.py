@@ -43,6 +43,9 @@ class TestContract:
             assert datasets["complete"].tolist() == [True, True]
             assert datasets["content_hash"].tolist() == ["alpha-content", "beta-content"]
             schema = store.schema()
+            assert store.statistics().to_dict()["rows"] == {
+                name: alpha.counts().get(name, 0) + count for name, count in beta.counts().items()
+            }
             assert set(schema["table"]) == set(both.counts())
             assert (schema["doc"] != "").all()
             assert not store.remove("gamma")
@@ -88,6 +91,64 @@ class TestContract:
             assert store.query(text)["symbol"].tolist() == ["of beta"]
             assert store.write(alpha).changed
             assert store.query(text)["symbol"].tolist() == ["CD79A"]
+
+    def test_a_removed_data_set_gives_back_shared_nodes(self, opener: Opener) -> None:
+        alpha, beta = toy_graph("alpha"), toy_graph("beta")
+        nodes = {label: frame.copy() for label, frame in beta.nodes.items()}
+        nodes["Gene"].loc[0, "symbol"] = "of beta"
+        with opener() as store:
+            store.write(alpha)
+            store.write(Graph(nodes, beta.edges))
+            assert store.remove("beta")
+            assert store.graph().content_hash() == alpha.content_hash()
+            text = "MATCH (g:Gene {key: 'ENSG00000000000'}) RETURN g.symbol AS symbol"
+            assert store.query(text)["symbol"].tolist() == ["CD79A"]
+            assert store.counts() == alpha.counts()
+
+    def test_every_version_can_be_read(self, opener: Opener) -> None:
+        alpha, beta = toy_graph("alpha"), toy_graph("beta", seed=3, n_cells=10)
+        changed = toy_graph("alpha", seed=7)
+        with opener() as store:
+            # What stood in the database of a server before counts as versions of it too.
+            before = len(store.versions())
+            states = []
+            for graph in (alpha, beta, changed):
+                store.write(graph, action="a step")
+                states.append(store.graph().content_hash())
+            store.remove("beta")
+            versions = store.versions()[before:]
+            assert versions["version"].tolist() == [before + step for step in (1, 2, 3, 4)]
+            assert versions["action"].tolist() == ["a step"] * 3 + ["remove beta"]
+            assert versions["datasets"].tolist() == [
+                *(["alpha"], ["alpha", "beta"], ["alpha", "beta"], ["alpha"])
+            ]
+            assert versions["readable"].all()
+            assert len(set(versions["hash"])) == 4
+            for step, expected in enumerate(states):
+                assert store.graph(before + 1 + step).content_hash() == expected
+            assert store.graph(-1).content_hash() == changed.content_hash()
+            assert store.graph(-3).content_hash() == alpha.merge(beta).content_hash()
+            with pytest.raises(InputError, match="no version 99"):
+                store.graph(99)
+
+    def test_forgetting_deletes_what_past_versions_held(self, opener: Opener) -> None:
+        alpha, beta = toy_graph("alpha"), toy_graph("beta", seed=3, n_cells=10)
+        with opener() as store:
+            store.write(alpha)
+            store.write(beta)
+            first = len(store.versions()) - 1
+            assert store.remove("beta", forget=True)
+            assert store.versions()["readable"].tolist()[first - 1 :] == [True, False, True]
+            with pytest.raises(InputError, match="forgotten"):
+                store.graph(first + 1)
+            assert store.graph(first).content_hash() == alpha.content_hash()
+            assert not store.remove("beta")
+            store.write(beta)
+            store.keep(1)
+            assert not store.versions()["readable"].iloc[:-1].any()
+            assert store.graph().content_hash() == alpha.merge(beta).content_hash()
+            with pytest.raises(InputError, match="1 or more"):
+                store.keep(0)
 
     def test_values_come_back_as_they_were(self, opener: Opener) -> None:
         graph = toy_graph()

@@ -49,6 +49,8 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "code_version": ["0.1.0"],
                 "n_cells": [n_cells],
                 "n_genes": [n_genes],
+                "excluded_donors": [[]],
+                "stale": "",
             }
         ),
         "Cell": pd.DataFrame(
@@ -86,6 +88,8 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "label_confidence": [0.95, 0.99, 0.6, np.nan],
                 "label_outcome": ["label", "label", "ambiguous", "abstain"],
                 "stability": [0.9, 0.8, 0.7, np.nan],
+                "embedding": [*_unit(rng.normal(size=(3, 4))), None],
+                "stale": "",
             }
         ),
         "Gene": pd.DataFrame(
@@ -106,6 +110,7 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "context": ["all", f"{dataset}:S1"],
                 "stability": [0.9, 0.7],
                 "mean_weight": [0.4, np.nan],
+                "stale": "",
             }
         ),
         "GeneSet": pd.DataFrame(
@@ -154,7 +159,7 @@ def _edges(
         ),
         ("Code", "IN_STATE", "State"): _table(np.arange(4), np.arange(4) % 2),
         ("State", "PART_OF", "State"): _table([2, 3], 0),
-        ("State", "CONNECTED_TO", "State"): _table(0, 1, connectivity=[1.5]),
+        ("State", "CONNECTED_TO", "State"): _table(0, 1, connectivity=[1.5], stale=""),
         ("Cell", "EXPRESSES", "Gene"): _table(
             np.repeat(cells, 4),
             (np.repeat(cells, 4) + np.tile(np.arange(4), n_cells)) % n_genes,
@@ -167,6 +172,7 @@ def _edges(
             mean=rng.random(4 * n_genes),
             detected=rng.random(4 * n_genes),
             n=half,
+            stale="",
         ),
         ("Cell", "ATTENDS_TO", "Gene"): _table(
             np.repeat(cells, 3),
@@ -174,7 +180,9 @@ def _edges(
             encoder=rng.random(3 * n_cells),
             graph=np.where(np.arange(3 * n_cells) % 3 == 0, np.nan, rng.random(3 * n_cells)),
         ),
-        ("Gene", "MEMBER_OF", "Module"): _table(genes[:9], genes[:9] // 5, strength=rng.random(9)),
+        ("Gene", "MEMBER_OF", "Module"): _table(
+            genes[:9], genes[:9] // 5, strength=rng.random(9), stale=""
+        ),
     }
     for label in METADATA.values():
         values = len(nodes[label])
@@ -319,6 +327,12 @@ def _markers(dataset: str, rng: np.random.Generator, size: int, n_genes: int) ->
     return _claims(_table(group, gene, **columns), dataset)
 
 
+def _unit(vectors: np.ndarray) -> list[list[float]]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows: list[list[float]] = (vectors / lengths).round(5).tolist()
+    return rows
+
+
 def _table(source: Any, target: Any, **columns: Any) -> pd.DataFrame:
     size = np.broadcast(np.asarray(source), np.asarray(target)).shape
     ends = {"source": source, "target": target}
@@ -339,6 +353,7 @@ def _claims(frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
         dataset_hash=f"{dataset}-content",
         encoder_hash=ENCODER,
         code_version="0.1.0",
+        stale="",
     )
 
 

@@ -1,0 +1,50 @@
+"""The command that takes a graph elsewhere: AnnData, tables, or files for a bulk import."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ..encoders.console import say
+from ..encoders.errors import InputError
+
+Graph = Annotated[str, typer.Option("--graph", metavar="GRAPH", help="Path or address.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the command line."""
+    app.command()(export)
+
+
+def export(
+    graph: Graph,
+    out: Annotated[Path, typer.Option(metavar="PATH", help="File (h5ad) or new folder to write.")],
+    *,
+    form: Annotated[
+        Literal["h5ad", "parquet", "neo4j-import"],
+        typer.Option("--format", help="AnnData, one table a file, or CSV for neo4j-admin."),
+    ] = "h5ad",
+    version: Annotated[
+        int, typer.Option(metavar="N", help="Version to take; the current one by default.")
+    ] = -1,
+) -> None:
+    """Take a graph elsewhere, without loss."""
+    if out.exists() and (out.is_file() or any(out.iterdir())):
+        message = f"{out} holds something already; a new path was expected. Give another one."
+        raise InputError(message)
+    from .stores import open_store
+
+    with open_store(graph) as store:
+        tables = store.graph(version)
+    if form == "neo4j-import":
+        from .stores.neo4j_import import write_import_files
+
+        files = write_import_files(tables, out)
+        typer.echo(files.command())
+    elif form == "parquet":
+        tables.to_parquet(out)
+    else:
+        from .convert import to_anndata
+
+        to_anndata(tables).write_h5ad(out)
+    say(f"{graph}: {sum(tables.counts().values()):,} rows written to {out}")
