@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,21 @@ def ready(process: "subprocess.Popen[str]") -> None:
     process.stdin.flush()
 
 
+@cache
+def toys(*names: str) -> tuple[dict[str, int], str]:
+    """Return counts and hash of the toys together."""
+    graph = toy_graph(names[0])
+    for name in names[1:]:
+        graph = graph.merge(toy_graph(name))
+    return graph.counts(), graph.content_hash()
+
+
 def holds(store: Store, *graphs: str) -> None:
     """Assert that the database, the tables and the ledger hold these toys, exactly."""
-    expected = toy_graph(graphs[0])
-    for name in graphs[1:]:
-        expected = expected.merge(toy_graph(name))
+    counts, hash_ = toys(*graphs)
     found = contents(store)
-    assert found.counts() == expected.counts()
-    assert found.content_hash() == store.graph().content_hash() == expected.content_hash()
+    assert found.counts() == counts
+    assert found.content_hash() == store.graph().content_hash() == hash_
     assert store.versions()["datasets"].tolist()[-1] == sorted(graphs)
 
 
