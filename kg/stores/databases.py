@@ -11,8 +11,10 @@ import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from ..graph import Graph
+from ..search import INDEX_NAMES, index_embedded
 from ..versions.ledger import Ledger, Version
 from ..versions.pieces import union
 from ..versions.plan import Archive
@@ -23,6 +25,10 @@ from .manifest import Manifest, database_name
 
 LARGEST_CHANGE = 0.25
 """Share of the rows of a graph above which a change gains too little over a load of everything."""
+
+
+MOST_VECTORS = 30_000
+"""Vectors of a label above which their index is left out: it takes a millisecond a vector."""
 
 
 def make_database(
@@ -62,13 +68,16 @@ def make_database(
         expected = after.counts
         shutil.copytree(place / old.database, building, ignore=shutil.ignore_patterns("*.lck"))
         with jvm.open_writable(building) as database:
+            _drop_search(database.engine)
             Change(before, after, archive, new).apply(database.engine, times)
+            _index_search(database.engine)
     else:
         graph = _union(after, new, archive)
         expected = graph.counts()
         with jvm.create_database(building) as database:
             bulk.declare(database.engine)
             bulk.load(database.engine, graph, times)
+            _index_search(database.engine)
     with ThreadPoolExecutor(1) as worker:
         synced = worker.submit(sync_tree, building)
         # Proved on what is in the files, not on what the engine still remembers.
@@ -96,6 +105,20 @@ def may_change(old: Manifest, ledger: Ledger) -> bool:
     }
     differing = set(before.pieces.items()) ^ set(after.pieces.items())
     return sum(rows[piece] for _, piece in differing) < LARGEST_CHANGE * sum(after.counts.values())
+
+
+def _drop_search(engine: Any) -> None:
+    """Drop the search indexes: they are quicker made anew than kept while much changes."""
+    for name in INDEX_NAMES:
+        engine.command("sql", f"DROP INDEX {name} IF EXISTS")
+
+
+def _index_search(engine: Any) -> None:
+    index_embedded(
+        lambda text: engine.query("opencypher", text, {}).to_list(),
+        lambda text: engine.command("sql", text),
+        most_vectors=MOST_VECTORS,
+    )
 
 
 def _union(version: Version, new: Mapping[str, Graph], archive: Archive) -> Graph:

@@ -261,7 +261,7 @@ def changed(value: Any) -> Any:
     if isinstance(value, str):
         return f"{value} "
     if isinstance(value, list):
-        return [*value[:-1], changed(value[-1])]
+        return [*value[:-1], changed(value[-1])] if value else ["new"]
     if value is None:
         return [0.0]
     if isinstance(value, (int, np.integer)):

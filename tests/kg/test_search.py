@@ -272,6 +272,28 @@ class TestIndexes:
         finally:
             database.close()
 
+    def test_embedded_follows_every_write(self, tmp_path: Path) -> None:
+        large, small = toy_graph("alpha", n_cells=300), toy_graph("beta", n_cells=4)
+        vectors = large.nodes["State"].set_index("key")["embedding"]
+        asked = (
+            "CALL db.index.vector.queryNodes('state_embedding', 20, $v) YIELD node, score "
+            "RETURN node.key AS key ORDER BY key"
+        )
+        with open_store(tmp_path / "two.kg", mode="w") as opened:
+            for step, found in (
+                (lambda: opened.write(large), ["alpha"]),
+                (lambda: opened.write(small), ["alpha", "beta"]),
+                (lambda: opened.remove("beta"), ["alpha"]),
+            ):
+                step()
+                states = opened.graph().nodes["State"]
+                expected = states["key"][states["embedding"].notna()]
+                keys = opened.query(asked, {"v": vectors.iloc[0]})["key"].tolist()
+                assert keys == sorted(expected)
+                assert sorted({key.split(":")[0] for key in keys}) == found
+                text = "CALL db.index.fulltext.queryNodes('gene_text', 'cd*') YIELD node "
+                assert len(opened.query(f"{text} RETURN node.key AS key")) == 3
+
     def test_neo4j(self, neo4j_server: Server) -> None:
         import neo4j
 

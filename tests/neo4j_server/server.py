@@ -126,12 +126,17 @@ def empty(server: Server, database: str = "neo4j") -> None:
     import neo4j
 
     login = (server.user, server.password) if server.user else None
-    text = "MATCH (n) CALL (n) { DETACH DELETE n } IN TRANSACTIONS OF 1000 ROWS"
+    # A hub with all its edges would not fit into one transaction.
+    texts = (
+        "MATCH ()-[r]->() CALL (r) { DELETE r } IN TRANSACTIONS OF 5000 ROWS",
+        "MATCH (n) CALL (n) { DELETE n } IN TRANSACTIONS OF 1000 ROWS",
+    )
     with (
         neo4j.GraphDatabase.driver(server.address, auth=login) as driver,
         driver.session(database=database) as session,
     ):
-        session.run(text).consume()
+        for text in texts:
+            session.run(text).consume()
 
 
 def new_home(path: Path, *, version: str = VERSION) -> Home:
