@@ -9,7 +9,11 @@
 // column substate: string — key of its state at level 2, empty where none
 // column kind: string — label of a metadata node, such as CellType or Donor
 // column label: string — the value
-MATCH (c:Cell) WHERE c.key = $cell OR c.barcode = $cell
+CALL {
+  MATCH (c:Cell {key: $cell}) RETURN c
+  UNION
+  MATCH (c:Cell {barcode: $cell}) RETURN c
+}
 OPTIONAL MATCH (c)-[h:HAS_CODE]->(k:Code)
 OPTIONAL MATCH (c)-[:IN_STATE]->(s:State {level: 1})
 OPTIONAL MATCH (c)-[:IN_STATE]->(t:State {level: 2})

@@ -6,7 +6,8 @@
 // column gene: string — key of the gene
 // column symbol: string — symbol of the gene
 // column strength: float — mean correlation with the other genes, [-1, 1]
-MATCH (m:Gene)-[r:MEMBER_OF]->(p:Module)
+MATCH (p:Module)
 WHERE (p.key = $module OR p.name = $module) AND ($dataset = '' OR p.dataset = $dataset)
+MATCH (m:Gene)-[r:MEMBER_OF]->(p)
 WITH m, r, p ORDER BY p.key, r.strength IS NULL, r.strength DESC, m.key
 RETURN p.key AS module, m.key AS gene, m.symbol AS symbol, r.strength AS strength

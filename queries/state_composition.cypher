@@ -7,8 +7,9 @@
 // column label: string — the value
 // column n_cells: integer — cells of the state with the value
 // column share: float — of the cells of the state, [0, 1]
-MATCH (c:Cell)-[:IN_STATE]->(s:State)
+MATCH (s:State)
 WHERE (s.key = $state OR s.name = $state) AND ($dataset = '' OR s.dataset = $dataset)
+MATCH (c:Cell)-[:IN_STATE]->(s)
 MATCH (c)-[:ANNOTATED_AS|FROM_TISSUE|HAS_DISEASE|HAS_SEX|HAS_AGE|FROM_DONOR|FROM_BATCH|UNDER_CONDITION]->(v)
 WITH s, labels(v)[0] AS kind, v.key AS value, v.label AS label, count(*) AS n_cells
 ORDER BY s.key, kind, n_cells DESC, value

@@ -11,8 +11,8 @@
 // column attention_lift: float — mean attention inside over outside
 // column verdict: string — supported, expression_only, attention_only or unsupported
 // column dataset: string — key of the data set
-MATCH (g:State|CellType)-[r:MARKED_BY]->(m:Gene)
-WHERE m.symbol = $gene OR m.key = $gene
+MATCH (m:Gene) WHERE m.symbol = $gene OR m.key = $gene
+MATCH (g:State|CellType)-[r:MARKED_BY]->(m)
 WITH CASE WHEN g:State THEN g.key ELSE g.label END AS group,
   CASE WHEN g:State THEN 'State' ELSE 'CellType' END AS group_kind, g.key AS group_key, g.label AS label, r, m
 ORDER BY r.rank, group_kind, group_key, r.dataset, m.key

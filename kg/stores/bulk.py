@@ -44,6 +44,7 @@ def declare(database: Any) -> None:
         "CREATE PROPERTY `Dataset`.`time` STRING",
         "CREATE PROPERTY `Dataset`.`complete` BOOLEAN",
         "CREATE INDEX ON `Gene` (`symbol`) NOTUNIQUE",
+        "CREATE INDEX ON `Cell` (`barcode`) NOTUNIQUE",
     ]
     # One script: one by one, the engine rewrites its schema file two hundred times.
     database.command("sqlscript", ";\n".join([*script, ""]))

@@ -174,6 +174,7 @@ class Neo4jStore(Store):
             writer = Writer(self._connection, self._archive, pieces=new, alive=self._now.alive)
             writer.restore_lists(graph)
             writer.prove(ledger, datasets)
+            writer.date(ledger)
             index_neo4j(self._connection.read, self._connection.write)
             self._archive.store(new, set())
             self._archive.settle(ledger, self._archive.begin())
@@ -245,6 +246,7 @@ class Neo4jStore(Store):
         writer = Writer(self._connection, self._archive, pieces=pieces, alive=alive)
         changed = writer.apply(old, new, known=known)
         writer.prove(new, changed)
+        writer.date(new)
         index_neo4j(self._connection.read, self._connection.write)
         self._archive.settle(new, stamp)
 

@@ -195,6 +195,11 @@ class Writer:
             "another program may be writing there. Write again: what broke off is then completed."
         )
 
+    def date(self, ledger: Ledger) -> None:
+        """Set when each data set of a ledger was written; it is in no table."""
+        rows = [{"key": entry.dataset, "time": entry.time} for entry in ledger.entries]
+        self._connection.write(texts.date_datasets(), rows=rows)
+
     def prove(self, ledger: Ledger, datasets: Iterable[str]) -> None:
         """Make sure by counting that the server holds what the ledger says.
 

@@ -69,6 +69,8 @@ def schema_statements() -> dict[str, str]:
     others = {
         "scypher_Gene_symbol": "CREATE INDEX scypher_Gene_symbol IF NOT EXISTS "
         "FOR (n:Gene) ON (n.symbol)",
+        "scypher_Cell_barcode": "CREATE INDEX scypher_Cell_barcode IF NOT EXISTS "
+        "FOR (n:Cell) ON (n.barcode)",
         "scypher_blob_piece": "CREATE INDEX scypher_blob_piece IF NOT EXISTS "
         "FOR (n:ScypherBlob) ON (n.piece)",
         # Two first writers at the same moment must meet at one node.
@@ -76,6 +78,11 @@ def schema_statements() -> dict[str, str]:
         "FOR (n:ScypherLock) REQUIRE n.name IS UNIQUE",
     }
     return others | unique | owned | claims
+
+
+def date_datasets() -> str:
+    """Return what says of data sets when they were written."""
+    return "UNWIND $rows AS row MATCH (d:Dataset {key: row.key}) SET d.time = row.time"
 
 
 def clear() -> list[str]:

@@ -140,12 +140,16 @@ def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[st
     pairs = run_query(store, "genes_of_module", module=f"{dataset}:M1")["symbol"].tolist()
     cell = run_query(store, "cell_map", dataset=dataset)["cell"].iloc[0]
     between = run_query(store, "intermediate_states", dataset=dataset)
+    sets = run_query(store, "state_enrichment", group=label)["gene_set"].tolist()
+    codes = store.query("MATCH (k:Code) RETURN k.key AS code ORDER BY code LIMIT 1")
     choice: dict[str, Any] = {
         "group": label,
         "state": f"{dataset}:S1",
         "gene": genes[0],
         "module": f"{dataset}:M1",
         "cell": cell,
+        "code": codes["code"].iloc[0],
+        "text": genes[0],
         "dataset": dataset,
         "limit": 20,
     }
@@ -156,6 +160,8 @@ def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[st
             given |= {"first": pairs[0], "second": pairs[1]}
         elif "first" in names:
             given |= {"first": "CD8 T", "second": "NK"}
+        if query.name == "find_gene_sets" and sets:
+            given["text"] = sets[0]
         if query.name == "modules_of_gene":
             given["gene"] = pairs[0]
         if query.name == "path_genes" and len(between):

@@ -65,14 +65,19 @@ def load_by_engine(
 
 
 def _json(columns: dict[str, Any]) -> str:
+    def large(text: str) -> Any:
+        return pa.scalar(text, pa.large_string())
+
     members = []
     for name, values in columns.items():
+        if pa.types.is_null(values.type):
+            continue
+        # Nothing in these tables needs escaping.
+        quote = '"' if pa.types.is_string(values.type) else ""
         text = pc.cast(values, pa.large_string())
-        if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-            # Nothing in these tables needs escaping.
-            text = pc.binary_join_element_wise('"', text, '"', "")
-        members.append(pc.binary_join_element_wise(f"{json.dumps(name)}:", text, ""))
-    rows = pc.binary_join_element_wise(*members, ",")
+        before, after = large(f"{json.dumps(name)}:{quote}"), large(quote)
+        members.append(pc.binary_join_element_wise(before, text, after, large("")))
+    rows = pc.binary_join_element_wise(*members, large(","))
     return f"[{{{'},{'.join(rows.to_pylist())}}}]"
 
 
