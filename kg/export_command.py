@@ -1,4 +1,4 @@
-"""The command that takes a graph elsewhere: AnnData, tables, or files for a bulk import."""
+"""Commands that take a graph elsewhere: AnnData, tables, or files for a bulk import into Neo4j."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,8 +12,9 @@ Graph = Annotated[str, typer.Option("--graph", metavar="GRAPH", help="Path or ad
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the command line."""
+    """Add the commands to the command line."""
     app.command()(export)
+    app.command()(adopt)
 
 
 def export(
@@ -48,3 +49,25 @@ def export(
 
         to_anndata(tables).write_h5ad(out)
     say(f"{graph}: {sum(tables.counts().values()):,} rows written to {out}")
+
+
+def adopt(
+    graph: Graph,
+    source: Annotated[
+        str, typer.Option("--from", metavar="GRAPH", help="Graph that was exported.")
+    ],
+) -> None:
+    """Take over, in Neo4j, a graph that neo4j-admin imported."""
+    from .stores import is_neo4j, open_store
+
+    if not is_neo4j(graph):
+        message = f"{graph} is a path; the address of a Neo4j server was expected. Correct it."
+        raise InputError(message)
+    from .stores.neo4j import Neo4jStore
+
+    with open_store(source) as store:
+        tables = store.graph()
+    with open_store(graph, mode="w") as server:
+        assert isinstance(server, Neo4jStore)
+        rows = sum(server.adopt(tables).counts.values())
+    say(f"{graph}: {rows:,} rows taken over from {source}")

@@ -168,33 +168,6 @@ def run_import(
     return done.stdout
 
 
-def import_files(graph: str | Path, folder: str | Path, *, database: str = "neo4j") -> ImportFiles:
-    """Write the graph of a store as files for a bulk import into Neo4j.
-
-    Parameters
-    ----------
-    graph
-        Path or address of the graph.
-    folder
-        Where to write.
-    database
-        Name of the database to make; ``import.sh`` in the folder holds the command for it.
-
-    Raises
-    ------
-    InputError
-        There is no such graph, it is empty, or the folder holds something already.
-    """
-    from . import open_store
-
-    with open_store(graph) as store:
-        files = write_import_files(store.graph(), folder)
-    script = files.folder / "import.sh"
-    script.write_text(f"#!/bin/sh\n{files.command(database=database)}\n", encoding="utf-8")
-    script.chmod(0o755)
-    return files
-
-
 def _find_admin(home: str | Path | None) -> str:
     folder = home or os.environ.get("NEO4J_HOME")
     if folder:
@@ -206,7 +179,7 @@ def _find_admin(home: str | Path | None) -> str:
         message = (
             f"There is no neo4j-admin {f'in {folder}/bin' if folder else 'on the path'}; the "
             "folder of a Neo4j server on this machine was expected. Name it, set NEO4J_HOME, or "
-            "run import.sh on the machine of the server."
+            "run the command of the files on the machine of the server."
         )
         raise InputError(message)
     return found
