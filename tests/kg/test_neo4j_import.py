@@ -1,6 +1,5 @@
 """Bulk import into a real Neo4j by its own tool, compared with the same graph over Bolt."""
 
-import subprocess
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,7 @@ from scypher.encoders.errors import InputError, StoreError
 from scypher.kg.graph import Graph
 from scypher.kg.stores import open_store
 from scypher.kg.stores.neo4j import Neo4jStore
-from scypher.kg.stores.neo4j_import import import_files, run_import, write_import_files
+from scypher.kg.stores.neo4j_import import run_import, write_import_files
 
 LISTS = [[""], ["a;b", 'q"x', "back\\slash", "new\nline", " sp "], ["", "x", ""], []]
 
@@ -101,19 +100,6 @@ def test_files_hold_what_is_in_the_graph(tmp_path: Path) -> None:
     absent = graph.edges[("Cell", "ATTENDS_TO", "Gene")]["graph"].isna().tolist()
     assert [line.endswith(",") for line in lines] == absent
     assert '""' in (files.folder / "Tissue.csv").read_text()
-
-
-def test_the_command_of_a_store(tmp_path: Path) -> None:
-    graph = toy_graph(n_cells=5)
-    with open_store(tmp_path / "toy.kg", mode="w") as store:
-        store.write(graph)
-    files = import_files(tmp_path / "toy.kg", tmp_path / "files")
-    script = files.folder / "import.sh"
-    assert files.command() in script.read_text()
-    subprocess.run(["sh", "-n", str(script)], check=True)
-    assert {path.name for path in files.folder.glob("*.csv")} == {
-        f"{name}{end}.csv" for name in graph.counts() for end in ("", "-header")
-    }
 
 
 def test_what_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
