@@ -46,7 +46,10 @@ def test_a_writer_killed_at_any_moment(server: Server) -> None:
             store.write(small_graph("alpha", seed=seed))
             duration = time.monotonic() - started
     before, broken = small_graph("alpha", seed=102), 0
-    for seed in range(KILLS):
+    for seed in range(3 * KILLS):
+        # A busy machine may end writes before their kill, or begin them after it.
+        if seed >= KILLS and broken >= KILLS // 4:
+            break
         theirs, ours = context.Pipe()
         child = context.Process(target=write, args=(login(server), theirs, seed))
         child.start()
