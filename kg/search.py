@@ -64,8 +64,8 @@ def index_embedded(read: Read, run: Run, *, most_vectors: int | None = None) -> 
     run
         Runs SQL, on a database open for writing.
     most_vectors
-        Vector indexes of more vectors than this are left out, for building them takes a
-        millisecond a vector; ``None`` builds all.
+        Vector indexes of more vectors than this are left out, for building them takes long;
+        ``None`` builds all.
 
     Returns
     -------
@@ -82,8 +82,7 @@ def index_embedded(read: Read, run: Run, *, most_vectors: int | None = None) -> 
                 f"The index {index.name} was left out: {found} vectors, over {most_vectors}."
             )
             continue
-        # Built in a third of the time of the default; recall@10 stays above 0.95 on clustered
-        # vectors, and a query may ask for more than it needs.
+        # Narrower than the default: sooner built, at some recall. Ask for more than you need.
         run(
             f"CREATE INDEX {index.name} IF NOT EXISTS ON {index.label} ({index.property}) "
             f"LSM_VECTOR METADATA {{dimensions: {size}, similarity: 'COSINE', "

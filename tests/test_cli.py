@@ -10,23 +10,13 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
+from command_line import run
 from scipy import sparse
 
-from scypher.cli import main
 from scypher.encoders.vocabulary import gene_table
 from scypher.interpret.gene_sets import immune_textbook
 
 Edit = Callable[[anndata.AnnData], anndata.AnnData | None]
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run a command; return exit code, stdout, stderr."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["scypher", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 def toy_cells(n_cells: int = 80, n_genes: int = 60) -> anndata.AnnData:

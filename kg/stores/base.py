@@ -16,7 +16,7 @@ from ..graph import Graph
 from ..schema import NODES, edge_tables, edge_type, node_type
 from ..versions.donors import excluded_donors, is_excluded, without_donor
 from ..versions.ledger import Ledger
-from ..versions.pieces import split, union
+from ..versions.pieces import split_by_hash, union
 from ..versions.plan import Plan, now
 
 DATASET_COLUMNS = ["key", "content_hash", "parameters", "code_version", "complete"]
@@ -82,14 +82,14 @@ class Store(ABC):
         started = time.monotonic()
         datasets = require_datasets(graph)
         self._refuse_reader()
-        pieces = {dataset: (piece.content_hash(), piece) for dataset, piece in split(graph).items()}
+        hashes, pieces = split_by_hash(graph)
         with self._writing() as ledger:
-            plan = Plan(ledger, self._tables, dict(pieces.values()))
-            entries = ledger.written({name: found[0] for name, found in pieces.items()}, now())
+            plan = Plan(ledger, self._tables, pieces)
+            entries = ledger.written(hashes, now())
             changed = ledger.current is None or plan.changes(entries)
             if changed:
                 ledger = plan.next(entries, action or f"write {', '.join(datasets)}")
-                self._commit(ledger, plan.new)
+                self._commit(ledger, pieces)
         counts = ledger.current.counts if ledger.current else {}
         return WriteResult(changed, counts, time.monotonic() - started)
 

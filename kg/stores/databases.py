@@ -1,8 +1,8 @@
 """The database of the next version, made beside the current one: by a load, or by a change.
 
 A load writes all tables into an empty database. A change copies the current database and touches
-only what differs. A row costs more than twice as much that way, and what is deleted may stay in
-free parts of the files: it is for small differences, of graphs that forget nothing.
+only what differs. A row costs more that way, and what is deleted may stay in free parts of the
+files: it is for small differences, of graphs that forget nothing.
 """
 
 import os
@@ -28,7 +28,7 @@ LARGEST_CHANGE = 0.25
 
 
 MOST_VECTORS = 30_000
-"""Vectors of a label above which their index is left out: it takes a millisecond a vector."""
+"""Vectors of a label above which their index is left out: building it would hold up the write."""
 
 
 def make_database(

@@ -13,7 +13,7 @@ from ..door import Budget, Statistics
 from ..graph import Graph, records
 from ..search import index_neo4j
 from ..versions.ledger import Ledger
-from ..versions.pieces import split
+from ..versions.pieces import split_by_hash
 from ..versions.plan import Plan, now
 from . import neo4j_texts as texts
 from .base import DATASET_COLUMNS, Store, WriteResult, require_datasets
@@ -156,7 +156,7 @@ class Neo4jStore(Store):
         started = time.monotonic()
         datasets = require_datasets(graph)
         self._refuse_reader()
-        pieces = {dataset: (piece.content_hash(), piece) for dataset, piece in split(graph).items()}
+        hashes, pieces = split_by_hash(graph)
         with self._writing() as ledger:
             if ledger.versions:
                 message = (
@@ -166,17 +166,15 @@ class Neo4jStore(Store):
                 raise InputError(message)
             self._require_only(datasets)
             assert self._now is not None
-            new = dict(pieces.values())
-            entries = ledger.written({name: found[0] for name, found in pieces.items()}, now())
-            ledger = Plan(ledger, self._tables, new).next(
-                entries, action or f"import {', '.join(datasets)}"
+            ledger = Plan(ledger, self._tables, pieces).next(
+                ledger.written(hashes, now()), action or f"import {', '.join(datasets)}"
             )
-            writer = Writer(self._connection, self._archive, pieces=new, alive=self._now.alive)
+            writer = Writer(self._connection, self._archive, pieces=pieces, alive=self._now.alive)
             writer.restore_lists(graph)
             writer.prove(ledger, datasets)
             writer.date(ledger)
             index_neo4j(self._connection.read, self._connection.write)
-            self._archive.store(new, set())
+            self._archive.store(pieces, set())
             self._archive.settle(ledger, self._archive.begin())
         counts = ledger.current.counts if ledger.current else {}
         return WriteResult(True, counts, time.monotonic() - started)

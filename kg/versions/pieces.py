@@ -34,6 +34,15 @@ def split(graph: Graph) -> dict[str, Graph]:
     }
 
 
+def split_by_hash(graph: Graph) -> tuple[dict[str, str], dict[str, Graph]]:
+    """Return the hash of the piece of each data set, and the pieces by their hashes."""
+    pieces = [(dataset, piece.content_hash(), piece) for dataset, piece in split(graph).items()]
+    return (
+        {dataset: name for dataset, name, _ in pieces},
+        {name: piece for _, name, piece in pieces},
+    )
+
+
 def union(pieces: Sequence[Graph]) -> Graph:
     """Return the graph that pieces make; of a shared node the last piece's properties stand.
 

@@ -9,7 +9,7 @@ import anndata
 import numpy as np
 import pandas as pd
 import pytest
-from neo4j_server.server import Server
+from neo4j_server.server import Server, empty
 
 from scypher.encoders import encode
 from scypher.interpret.options import Options
@@ -25,15 +25,9 @@ def neo4j_login(neo4j_server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """Address of an empty Neo4j server, with the login in the environment."""
     monkeypatch.setenv("SCYPHER_NEO4J_USER", neo4j_server.user)
     monkeypatch.setenv("SCYPHER_NEO4J_PASSWORD", neo4j_server.password)
-    _empty(neo4j_server.address)
+    empty(neo4j_server)
     yield neo4j_server.address
-    _empty(neo4j_server.address)
-
-
-def _empty(address: str) -> None:
-    with open_store(address, mode="w") as store:
-        for dataset in store.datasets()["key"]:
-            store.remove(dataset)
+    empty(neo4j_server)
 
 
 def _top(graph: Graph, label: str, limit: int = 10) -> list[str]:

@@ -1,12 +1,14 @@
-"""Both engines behind one fixture."""
+"""Both engines behind one fixture, an empty server, and a graph to copy."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from neo4j_server.server import Server, empty
-from opener import Opener
+from opener import Opener, opened
+from toy import toy_graph
 
 from scypher.kg.stores import Store, open_store
 
@@ -24,10 +26,23 @@ def opener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     newest = "newest_" if request.param == "neo4j-newest" else ""
     server: Server = request.getfixturevalue(f"{newest}neo4j_server")
 
-    def open_neo4j(mode: Literal["r", "w"] = "w", **options: Any) -> Store:
-        login = {"user": server.user, "password": server.password}
-        return open_store(server.address, mode=mode, **(login | options))
+    empty(server)
+    yield partial(opened, server)
+    empty(server)
 
-    empty(server)
-    yield open_neo4j
-    empty(server)
+
+@pytest.fixture
+def server(neo4j_server: Server) -> Iterator[Server]:
+    """A Neo4j with an empty database."""
+    empty(neo4j_server)
+    yield neo4j_server
+    empty(neo4j_server)
+
+
+@pytest.fixture(scope="module")
+def alpha(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a graph of the data set alpha, to be copied."""
+    path = tmp_path_factory.mktemp("alpha") / "alpha.kg"
+    with open_store(path, mode="w") as store:
+        store.write(toy_graph())
+    return path

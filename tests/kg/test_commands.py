@@ -8,25 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from anndata import read_h5ad
+from command_line import run
 from toy import toy_graph
 
-from scypher.cli import main
+from scypher.kg.convert import from_anndata
+from scypher.kg.graph import Graph
 from scypher.kg.stores import open_store
 from scypher.kg.versions.changes import COLUMNS
 from scypher.kg.versions.difference import Difference
 from scypher.kg.versions.donors import without_donor
 
 ALPHA, BETA = toy_graph("alpha"), toy_graph("beta", seed=5, n_cells=10)
-
-
-def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
-    """Run a command; return exit code, stdout, stderr."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["scypher", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-    captured = capsys.readouterr()
-    return int(end.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +175,47 @@ def test_forgetting_asks_at_a_terminal(
     with open_store(graph) as store:
         assert store.versions()["readable"].tolist() == [False, False, True]
         assert store.graph().content_hash() == BETA.content_hash()
+
+
+def test_what_is_exported_is_the_graph(
+    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = ALPHA.merge(BETA).content_hash()
+    assert run(capsys, "export", "--graph", graph, "--out", tmp_path / "all.h5ad")[0] == 0
+    assert from_anndata(read_h5ad(tmp_path / "all.h5ad")).content_hash() == both
+    for version, expected in ((-1, both), (1, ALPHA.content_hash())):
+        out = tmp_path / f"version {version}"
+        asked = ["--out", out, "--format", "parquet", "--version", version]
+        assert run(capsys, "export", "--graph", graph, *asked)[0] == 0
+        assert Graph.from_parquet(out).content_hash() == expected
+
+
+def test_files_for_an_import_come_with_their_command(
+    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "files"
+    code, said, _ = run(
+        capsys, "export", "--graph", graph, "--out", out, "--format", "neo4j-import"
+    )
+    assert code == 0
+    assert said.startswith(f"cd {out} && neo4j-admin database import full neo4j")
+    assert {path.name for path in out.glob("*.csv")} == {
+        f"{name}{end}.csv" for name in ALPHA.counts() for end in ("", "-header")
+    }
+
+
+def test_nothing_is_overwritten(
+    graph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine").write_text("something")
+    for out in (tmp_path, tmp_path / "mine"):
+        code, _, err = run(capsys, "export", "--graph", graph, "--out", out)
+        assert code == 2
+        assert "holds something already" in err
+    assert (tmp_path / "mine").read_text() == "something"
+
+
+def test_only_a_server_adopts(graph: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, "adopt", "--graph", graph, "--from", graph)
+    assert code == 2
+    assert "is a path" in err

@@ -27,15 +27,6 @@ from scypher.kg.stores.past import open_past
 CELLS = "MATCH (c:Cell) RETURN count(c) AS n"
 
 
-@pytest.fixture(scope="module")
-def alpha(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graph of the data set alpha, to be copied."""
-    path = tmp_path_factory.mktemp("alpha") / "alpha.kg"
-    with open_store(path, mode="w") as store:
-        store.write(toy_graph())
-    return path
-
-
 @pytest.fixture
 def path(alpha: Path, tmp_path: Path) -> Path:
     """A graph of the data set alpha."""

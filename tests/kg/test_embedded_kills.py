@@ -21,15 +21,6 @@ ROUNDS = {0.1: 20, 9.0: 6}
 """Kills by share of rows up to which a database is changed: none, hence loaded; all."""
 
 
-@pytest.fixture(scope="module")
-def alpha(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A graph of the data set alpha, to be copied."""
-    path = tmp_path_factory.mktemp("alpha") / "alpha.kg"
-    with open_store(path, mode="w") as store:
-        store.write(toy_graph())
-    return path
-
-
 def started(path: Path, *, share: float = 0.1, before: str = "") -> "subprocess.Popen[str]":
     """Start a process that is ready to write beta into the graph, once it reads a line."""
     code = f"""

@@ -1,35 +1,17 @@
 """What is particular to the Neo4j store: logins, servers that refuse, other people's nodes."""
 
 import json
-from collections.abc import Iterator
 
 import pytest
 from neo4j_child import small_graph
 from neo4j_content import connected, expected, stored
-from neo4j_server.server import Server, empty
+from neo4j_server.server import Server
+from opener import opened
 
 from scypher.encoders.errors import InputError, StoreBusyError, StoreError, StoreUnavailableError
 from scypher.kg.door import Budget
-from scypher.kg.stores import Store, check_address, open_store
+from scypher.kg.stores import check_address, open_store
 from scypher.kg.stores.neo4j_values import check_agent
-
-
-@pytest.fixture
-def server(neo4j_server: Server) -> Iterator[Server]:
-    """An empty database."""
-    empty(neo4j_server)
-    yield neo4j_server
-    empty(neo4j_server)
-
-
-def opened(server: Server, mode: str = "w") -> Store:
-    """Open a store there."""
-    return open_store(
-        server.address,
-        mode="w" if mode == "w" else "r",
-        user=server.user,
-        password=server.password,
-    )
 
 
 class TestAddress:

@@ -4,33 +4,19 @@ import multiprocessing
 import random
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from neo4j_child import login, reading, small_graph, write
 from neo4j_content import connected, expected, stored
-from neo4j_server.server import Server, empty
+from neo4j_server.server import Server
+from opener import opened
 
 from scypher.encoders.errors import StoreBusyError, StoreError, StoreUnavailableError
-from scypher.kg.stores import Store, open_store
 from scypher.kg.stores.neo4j import Neo4jStore
 from scypher.kg.stores.neo4j_session import Connection
 
 KILLS = 20
-
-
-@pytest.fixture
-def server(neo4j_server: Server) -> Iterator[Server]:
-    """An empty database."""
-    empty(neo4j_server)
-    yield neo4j_server
-    empty(neo4j_server)
-
-
-def opened(server: Server, mode: Any = "w") -> Store:
-    """Open a store there."""
-    return open_store(server.address, mode=mode, user=server.user, password=server.password)
 
 
 def test_a_writer_killed_at_any_moment(server: Server) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import typer
-from neo4j_server.server import Server
+from opener import holding
 from toy import CELL_TYPES, toy_graph
 from typer.testing import CliRunner
 
@@ -68,16 +68,9 @@ def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """A store of both data sets, in either engine."""
-    if request.param == "embedded":
-        opened = open_store(tmp_path_factory.mktemp("queries") / "toy.kg", mode="w")
-    else:
-        server: Server = request.getfixturevalue("neo4j_server")
-        opened = open_store(server.address, mode="w", user=server.user, password=server.password)
-    with opened:
-        opened.write(BOTH)
-        yield opened
-        for dataset in BOTH.datasets():
-            opened.remove(dataset)
+    folder = tmp_path_factory.mktemp("queries")
+    with holding(BOTH, request, folder / "toy.kg") as store:
+        yield store
 
 
 @pytest.fixture(scope="module")

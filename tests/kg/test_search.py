@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from neo4j_server.server import Server
+from opener import holding
 from reference.exact import nearest
 from toy import toy_graph
 
@@ -61,19 +62,9 @@ def store(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Store]:
     """The graph of this file, in either engine."""
-    if request.param == "embedded":
-        opened = open_store(tmp_path_factory.mktemp("search") / "toy.kg", mode="w")
-    else:
-        server: Server = request.getfixturevalue("neo4j_server")
-        opened = open_store(server.address, mode="w", user=server.user, password=server.password)
-    with opened:
-        if request.param == "neo4j":
-            for dataset in opened.datasets()["key"]:
-                opened.remove(dataset)
-        opened.write(GRAPH)
-        yield opened
-        for dataset in GRAPH.datasets():
-            opened.remove(dataset)
+    folder = tmp_path_factory.mktemp("search")
+    with holding(GRAPH, request, folder / "toy.kg") as store:
+        yield store
 
 
 class TestLikeness:

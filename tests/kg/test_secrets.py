@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from neo4j_server.server import Server, running_server
@@ -71,23 +72,25 @@ class TestSources:
         from keyring.errors import KeyringLocked
 
         class Memory(KeyringBackend):
-            """A keyring that holds one password and can be locked."""
+            """A keyring that lives as long as the test, and can be locked."""
 
             priority = 1
             locked = False
+            known: ClassVar[dict[tuple[str, str], str]] = {}
 
             def set_password(self, service: str, username: str, password: str) -> None:
-                raise NotImplementedError
+                self.known[service, username] = password
 
             def get_password(self, service: str, username: str) -> str | None:
                 if self.locked:
                     raise KeyringLocked
-                known = {("scypher", "reader@db.example:7688"): SECRET}
-                return known.get((service, username))
+                return self.known.get((service, username))
 
         before, memory = keyring.get_keyring(), Memory()
         keyring.set_keyring(memory)
         try:
+            # As the documentation says: keyring set scypher reader@db.example:7688
+            keyring.set_password("scypher", "reader@db.example:7688", SECRET)
             found = find_login("neo4j+s://DB.example:7688", user="reader")
             assert found == Login("reader", SECRET)
             with pytest.raises(InputError, match=r"keyring set scypher reader@db\.example:7687"):
