@@ -1,6 +1,8 @@
 """Making a Neo4j database the graph of a ledger: what differs is cleared, sent, and counted."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,9 @@ from .neo4j_rows import edge_batches, node_batches
 from .neo4j_session import Connection
 
 _KEYS = 5_000
+_STREAMS = 2
+"""Batches of edges under way at once: one is packed while the server works on the other."""
+
 _DELTA_SHARE = 0.5
 """A piece is sent row by row while less than this share of its rows differ."""
 
@@ -84,7 +89,7 @@ class Writer:
             for name in _lists(edge_type(*key).properties):
                 rows = np.flatnonzero(frame[name].map(_looks_unknown))
                 if len(rows):
-                    self._send_edges(texts.set_edges(key, name), graph, key, rows)
+                    self.send_edges(texts.set_edges(key, name), graph, key, rows)
 
     def clear(self, dataset: str) -> None:
         """Delete all that one data set has; shared nodes stay."""
@@ -106,7 +111,7 @@ class Writer:
     def _remove(self, old: Graph, delta: Delta) -> None:
         for key, rows in delta.removed.items():
             if len(rows):
-                self._send_edges(texts.delete_edges(key), old, key, rows)
+                self.send_edges(texts.delete_edges(key), old, key, rows)
         for label, keys in delta.deleted.items():
             self._delete(label, keys)
 
@@ -118,7 +123,7 @@ class Writer:
         for key in piece.edges:
             rows = None if delta is None else delta.created[key]
             if rows is None or len(rows):
-                self._send_edges(texts.create_edges(key), piece, key, rows)
+                self.send_edges(texts.create_edges(key), piece, key, rows)
 
     def _share(self, old: Sequence[Entry], new: Sequence[Entry], *, known: bool) -> None:
         """Give shared nodes the properties that stand now, and delete those nobody has."""
@@ -181,13 +186,24 @@ class Writer:
             self._alive()
             self._connection.write(texts.delete_nodes(label), keys=keys[start : start + _KEYS])
 
-    def _send_edges(self, text: str, graph: Graph, key: EdgeKey, rows: np.ndarray | None) -> None:
-        for batch in edge_batches(graph, key, rows):
-            self._alive()
+    def send_edges(self, text: str, graph: Graph, key: EdgeKey, rows: np.ndarray | None) -> None:
+        """Run a statement of :mod:`neo4j_texts` on the edges of a table, in batches."""
+
+        def send(batch: dict[str, Any]) -> None:
             sent = len(batch["ends"])
             found = self._connection.write(text, **batch)[0]["n"]
             if found != sent:
                 raise self._unlike("-".join(key), found, sent)
+
+        with ThreadPoolExecutor(_STREAMS) as pool:
+            under_way: deque[Future[None]] = deque()
+            for batch in edge_batches(graph, key, rows):
+                self._alive()
+                if len(under_way) == _STREAMS:
+                    under_way.popleft().result()
+                under_way.append(pool.submit(send, batch))
+            for sending in under_way:
+                sending.result()
 
     def _unlike(self, name: str, found: int, sent: int) -> StoreError:
         return StoreError(

@@ -1,0 +1,1 @@
+"""Plots of results: each takes a tidy frame and returns matplotlib axes."""
