@@ -1,5 +1,6 @@
 """What a question is asked of: expression and groups of cells from an AnnData object."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,10 +10,13 @@ from scipy import sparse
 from ..encoders.counts import COUNTS_PER_CELL, is_integral
 from ..encoders.errors import InputError
 from ..kg.metadata import UNKNOWN
+from .group_sums import Chunks, in_chunks
 from .statistics import Ints
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+_CELLS_AT_ONCE = 16_384
 
 
 def log_expression(
@@ -65,6 +69,21 @@ def log_expression(
     )
 
 
+def expression_chunks(
+    adata: "AnnData", *, layer: str | None = None, totals: str | None = None
+) -> Chunks:
+    """Return expression as :func:`log_expression` does, of a backed file some cells at a time."""
+    if not adata.isbacked:
+        return in_chunks(log_expression(adata, layer=layer, totals=totals))
+
+    def read() -> Iterator[sparse.csr_matrix]:
+        for start in range(0, adata.n_obs, _CELLS_AT_ONCE):
+            part = adata[start : start + _CELLS_AT_ONCE].to_memory()
+            yield log_expression(part, layer=layer, totals=totals)
+
+    return Chunks(adata.shape, read)
+
+
 def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:
     """Return the values of a column, sorted or in the order of its categories, and each cell's.
 
@@ -94,7 +113,8 @@ def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:
         message = f"no cell has a value in the column {column!r} of obs; name another column."
         raise InputError(message)
     place = {label: number for number, label in enumerate(labels)}
-    return labels, text.map(place).fillna(-1).to_numpy(dtype=np.int64)
+    groups = np.asarray(text.map(place).fillna(-1), dtype=np.int64)
+    return labels, groups
 
 
 def _values(adata: "AnnData", layer: str | None) -> object:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ..encoders.errors import InputError
 from .attention_null import AttentionTest, attention_test
+from .donor_means import donor_means
 from .rank_sum import rank_sum
 from .statistics import Floats, Ints, adjust, check_cells, tidy
 
@@ -17,8 +18,6 @@ MIN_CELLS = 3
 
 SHOWN_BY_EACH = 10
 """Ranks of either method alone that are always kept."""
-
-_MIN_DONOR_CELLS = 3
 
 
 def rank_markers(
@@ -228,26 +227,10 @@ def _donors(
     """Return, per kept group and gene, the donors that agree and those that could be asked."""
     group, gene = at
     kept = np.unique(gene)
-    place = np.searchsorted(kept, gene)
+    means = donor_means(expression[:, kept], groups, n_groups, donor)
     agreeing, asked = np.zeros_like(group), np.zeros_like(group)
-    columns = expression[:, kept]
-    for one in np.unique(donor[donor >= 0]):
-        cells = np.flatnonzero(donor == one)
-        own = groups[cells]
-        inside = own >= 0
-        indicator = sp.csr_matrix(
-            (np.ones(inside.sum()), (own[inside], np.flatnonzero(inside))),
-            shape=(n_groups, len(cells)),
-        )
-        part = columns[cells]
-        sums = np.asarray((indicator @ part).todense(), dtype=np.float64)
-        total = np.asarray(np.ones(len(cells)) @ part)
-        size = np.bincount(own[inside], minlength=n_groups)[:, None].astype(np.float64)
-        other = len(cells) - size
-        fit = (size >= _MIN_DONOR_CELLS) & (other >= _MIN_DONOR_CELLS)
-        mean, rest = sums / np.maximum(size, 1), (total - sums) / np.maximum(other, 1)
-        # the two sums are added in different orders: a difference this small is rounding
-        higher = fit & (mean > rest + 1e-9)
-        asked += fit[group, 0]
-        agreeing += higher[group, place]
+    for one in np.unique(group):
+        own = group == one
+        higher, asked[own] = means.agreeing(int(one))
+        agreeing[own] = higher[np.searchsorted(kept, gene[own])]
     return agreeing, asked

@@ -1,21 +1,29 @@
 """The Wilcoxon rank-sum test of every gene in every group, in one pass over the non-zeros."""
 
+from dataclasses import dataclass
 from typing import Any
 
+import numba
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr
 
-from .statistics import SMALLEST, Floats, Ints, check_cells, two_sided
+from .group_sums import Chunks, GroupSums, group_sums, in_chunks
+from .rank_kernel import fill, rank
+from .statistics import SMALLEST, Floats, Ints, two_sided
 
 _ENTRIES_AT_ONCE = 20_000_000
-_GENES_AT_ONCE = 1 << 15
 _FEW = 25.0
 
 
 def rank_sum(
-    expression: sp.csr_matrix, groups: NDArray[Any], n_groups: int, *, calibrated: bool = False
+    expression: sp.csr_matrix | Chunks,
+    groups: NDArray[Any],
+    n_groups: int,
+    *,
+    calibrated: bool = False,
+    sums: GroupSums | None = None,
 ) -> dict[str, Floats]:
     """Compare every gene of every group with all other cells by the Wilcoxon rank-sum test.
 
@@ -38,6 +46,9 @@ def rank_sum(
         calls single cells significant; then the number of detecting cells inside is summed over
         its hypergeometric distribution, and the normal approximation is used only for their ranks.
 
+    sums
+        Sums over the same groups, where they are known already.
+
     Returns
     -------
     dict
@@ -50,20 +61,49 @@ def rank_sum(
     InputError
         When shapes disagree, or values are negative or not finite.
     """
-    check_cells(expression, groups, n_groups)
-    matrix = expression.tocsc(copy=True)
-    matrix.sum_duplicates()
-    matrix.eliminate_zeros()
-    n_genes = matrix.shape[1]
-    label = np.where(groups < 0, n_groups, groups).astype(np.int64)
-    sizes = np.bincount(label, minlength=n_groups + 1)[:n_groups]
-    names = ("z", "p", "auroc", "mean", "mean_other", "detected", "detected_other")
-    out = {name: np.empty((n_groups, n_genes)) for name in names}
-    for block in _column_blocks(np.diff(matrix.indptr)):
-        part = _rank_block(matrix[:, block], label, sizes, calibrated=calibrated)
-        for name, values in part.items():
-            out[name][:, block] = values
-    return out
+    chunks = in_chunks(expression)
+    sums = sums or group_sums(chunks, groups, n_groups)
+    label = np.where(groups < 0, n_groups, groups).astype(np.uint16)
+    ranks = _rank(chunks, label, n_groups, present=sums.detected.sum(0).astype(np.int64))
+    return _compare(sums, ranks, calibrated=calibrated)
+
+
+@dataclass(frozen=True)
+class _Ranks:
+    """Ranks of every gene, centred at the mean rank of its zeros.
+
+    ``above`` (n_groups, n_genes): sum in each group; ``ties``, ``mean``, ``square`` (n_genes,): sum
+    of ``t^3 - t`` over tie blocks, of ranks and of their squares over detecting cells.
+    """
+
+    above: Floats
+    ties: Floats
+    sum: Floats
+    square: Floats
+
+
+def _rank(chunks: Chunks, label: NDArray[np.uint16], n_groups: int, *, present: Ints) -> _Ranks:
+    n_cells, n_genes = chunks.shape
+    above = np.zeros((n_genes, n_groups + 1))
+    ties, square = np.zeros(n_genes), np.zeros(n_genes)
+    for block in _column_blocks(present):
+        ends = np.cumsum(present[block])
+        keys = np.empty(ends[-1], dtype=np.uint64)
+        free, first = ends - present[block], 0
+        for matrix in chunks.read():
+            fill(
+                matrix.indptr,
+                matrix.indices,
+                matrix.data.astype(np.float32, copy=False).view(np.uint32),
+                label[first : first + matrix.shape[0]],
+                (block.start, block.stop),
+                free,
+                keys,
+                numba.get_num_threads(),
+            )
+            first += matrix.shape[0]
+        rank(keys, ends, n_cells, above[block], ties[block], square[block])
+    return _Ranks(above[:, :n_groups].T, ties, above.sum(1), square)
 
 
 def _column_blocks(counts: Ints) -> list[slice]:
@@ -72,93 +112,53 @@ def _column_blocks(counts: Ints) -> list[slice]:
     ends = np.concatenate([[0], np.cumsum(counts)])
     while start < len(counts):
         stop = int(np.searchsorted(ends, ends[start] + _ENTRIES_AT_ONCE, side="right")) - 1
-        stop = min(max(stop, start + 1), start + _GENES_AT_ONCE, len(counts))
+        stop = min(max(stop, start + 1), len(counts))
         slices.append(slice(start, stop))
         start = stop
     return slices
 
 
-def _rank_block(
-    matrix: sp.csc_matrix, label: Ints, sizes: Ints, *, calibrated: bool
-) -> dict[str, Floats]:
-    n_cells, n_genes = matrix.shape
-    n_groups = len(sizes)
-    present = np.diff(matrix.indptr).astype(np.int64)
-    zeros = n_cells - present
-    # Positive floats sort like their bits: gene, value and group fit one integer, so one plain
-    # sort orders every gene and carries the group along.
-    gene = np.repeat(np.arange(n_genes, dtype=np.uint64), present)
-    bits = matrix.data.astype(np.float32).view(np.uint32).astype(np.uint64)
-    key = (gene << 48) | (bits << 16) | label[matrix.indices].astype(np.uint64)
-    key.sort()
-    gene = (key >> 48).astype(np.int64)
-    slot = (key & np.uint64(0xFFFF)).astype(np.int64) * n_genes + gene
-    value = ((key >> 16) & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
-    key >>= np.uint64(16)
-    starts = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]])) if len(key) else key
-    starts = starts.astype(np.int64)
-    length = np.diff(np.append(starts, len(key)))
-    first = matrix.indptr[:-1].astype(np.int64)
-    owner = gene[starts]
-    # centred at the mean rank of the zeros, so that sums lose no precision
-    zero_rank = (zeros + 1) / 2
-    tied_rank = starts - first[owner] + zeros[owner] + (length + 1) / 2
-    rank = np.repeat(tied_rank - zero_rank[owner], length)
-    run = length.astype(np.float64)
-    ties = np.bincount(owner, weights=run**3 - run, minlength=n_genes) + zeros**3.0 - zeros
-
-    def total(weights: NDArray[Any] | None) -> Floats:
-        flat = np.bincount(slot, weights=weights, minlength=(n_groups + 1) * n_genes)
-        return flat.reshape(n_groups + 1, n_genes).astype(np.float64)
-
-    above, inside = total(rank)[:n_groups], total(None)
-    mass = total(np.expm1(value.astype(np.float64)))
+def _compare(sums: GroupSums, ranks: _Ranks, *, calibrated: bool) -> dict[str, Floats]:
+    sizes, n_cells = sums.size[:-1], int(sums.size.sum())
+    present = sums.detected.sum(0)
+    zero_rank = (n_cells - present + 1) / 2
     size = sizes[:, None].astype(np.float64)
     other = n_cells - size
     both = np.maximum(size * other, 1)
     centre = size * ((n_cells + 1) / 2 - zero_rank)
-    tied = ties / max(n_cells * (n_cells - 1.0), 1.0)
+    tied = ranks.ties / max(n_cells * (n_cells - 1.0), 1.0)
     spread = np.sqrt(size * other / 12 * np.maximum(n_cells + 1 - tied, 0))
     compared = (spread > 1e-9) & (size > 0) & (other > 0)
-    z = np.where(compared, (above - centre) / np.where(compared, spread, 1), 0.0)
+    z = np.where(compared, (ranks.above - centre) / np.where(compared, spread, 1), 0.0)
     p = two_sided(z)
     if calibrated:
-        ranks: dict[str, Floats] = {
-            "mean": np.asarray(np.bincount(gene, rank, n_genes), dtype=np.float64),
-            "square": np.asarray(np.bincount(gene, rank**2, n_genes), dtype=np.float64),
-        }
-        _sum_over_detection(p, above, present, ranks=ranks, sizes=sizes, n_cells=n_cells)
+        _sum_over_detection(p, ranks, present, sizes=sizes, n_cells=n_cells)
     inner, outer = np.maximum(size, 1), np.maximum(other, 1)
+    inside, mass = sums.detected[:-1], sums.mass
     return {
         "z": z,
         "p": p,
-        "auroc": np.where(compared, np.clip(0.5 + (above - centre) / both, 0, 1), 0.5),
-        "mean": mass[:n_groups] / inner,
-        "mean_other": (mass.sum(0) - mass[:n_groups]) / outer,
-        "detected": inside[:n_groups] / inner,
-        "detected_other": (present - inside[:n_groups]) / outer,
+        "auroc": np.where(compared, np.clip(0.5 + (ranks.above - centre) / both, 0, 1), 0.5),
+        "mean": mass[:-1] / inner,
+        "mean_other": (mass.sum(0) - mass[:-1]) / outer,
+        "detected": inside / inner,
+        "detected_other": (present - inside) / outer,
     }
 
 
 def _sum_over_detection(
-    p: Floats,
-    above: Floats,
-    present: Ints,
-    *,
-    ranks: dict[str, Floats],
-    sizes: Ints,
-    n_cells: int,
+    p: Floats, ranks: _Ranks, present: Floats, *, sizes: Ints, n_cells: int
 ) -> None:
     """Replace, in place, the p of hypotheses that rest on few detecting cells."""
     smaller = np.minimum(sizes, n_cells - sizes)
     few = np.outer(smaller, present) < _FEW * n_cells
     group, gene = np.nonzero(few & (p < 0.1))
-    inside, detecting = sizes[group].astype(np.float64), present[gene].astype(np.float64)
-    mean = ranks["mean"][gene] / detecting
-    variance = ranks["square"][gene] / detecting - mean**2
+    inside, detecting = sizes[group].astype(np.float64), present[gene]
+    mean = ranks.sum[gene] / detecting
+    variance = ranks.square[gene] / detecting - mean**2
     # what rounding leaves of equal values is no spread
     variance[variance < 1e-9 * mean**2] = 0
-    seen = above[group, gene]
+    seen = ranks.above[group, gene]
     m = np.maximum(0, inside + detecting - n_cells)
     log_share = (
         _log_choose(detecting, m)

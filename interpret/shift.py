@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from ..encoders.errors import InputError
 from .attention_null import attention_test
 from .donor_design import MIN_CELLS, Design, choose_design, per_donor, sign_flips
-from .moderated_t import moderated_p
+from .donor_means import donor_test
 from .permutations import against, alike
 from .rank_sum import rank_sum
 from .statistics import Floats, Ints, adjust, check_cells, tidy
@@ -167,31 +167,15 @@ def _compare(
             }
         )
     bulk = per_donor(expression.expm1(), condition, donor, design)
-    y = [np.log2(1 + side) for side in bulk]
-    if design.kind == "paired":
-        each = y[1] - y[0]
-        difference, df = each.mean(0), len(each) - 1
-        variance, unit = each.var(0, ddof=1), np.sqrt(1 / len(each))
-        agree = (np.sign(each) == np.sign(difference)).sum(0)
-        n_donors = len(each)
-    else:
-        difference = y[1].mean(0) - y[0].mean(0)
-        n = [len(side) for side in y]
-        n_donors, df = sum(n), sum(n) - 2
-        variance = sum(side.var(0) * len(side) for side in y) / df
-        unit = np.sqrt(1 / n[0] + 1 / n[1])
-        middle = (y[1].mean(0) + y[0].mean(0)) / 2
-        way = np.sign(difference)
-        agree = ((y[1] - middle) * way > 0).sum(0) + ((middle - y[0]) * way > 0).sum(0)
-    level = np.vstack(y).mean(0)
+    test = donor_test(bulk[0], bulk[1], paired=design.kind == "paired")
     return tidy(
         {
-            "log2_fold_change": difference,
+            "log2_fold_change": test.difference,
             "mean_a": bulk[0].mean(0),
             "mean_b": bulk[1].mean(0),
-            "p": moderated_p(difference, variance, level, df=df, unit=float(unit)),
-            "donors_agreeing": agree,
-            "n_donors": np.full(len(level), n_donors),
+            "p": test.p,
+            "donors_agreeing": test.agreeing,
+            "n_donors": np.full(len(test.p), test.n_donors),
         }
     )
 
