@@ -22,7 +22,10 @@ from ..kg.metadata import Metadata
 from ..kg.neighbours import find_neighbours
 from ..kg.states import States, find_states
 from .claims import (
+    Claims,
     abundance_claims,
+    cells_of_modules,
+    communication_claims,
     donors_of,
     enrichment_claims,
     flip_claims,
@@ -30,6 +33,7 @@ from .claims import (
     metadata_claims,
     module_claims,
     path_claims,
+    regulation_claims,
     shift_claims,
     values_of,
 )
@@ -88,15 +92,24 @@ def assemble(given: Given, options: Options, progress: Progress) -> tuple[Graph,
         notes += told
         abundance, told = abundance_claims(parts, source, rng)
         notes += told
+    talk = Claims()
+    if given.pairs is not None:
+        with _step("communication", progress):
+            talk, told = communication_claims(parts, values, given.pairs, source, rng)
+            notes += told
     with _step("intermediate states", progress):
         paths, told = path_claims(parts, values, source, rng)
         notes += told
     with _step("modules", progress):
         modules, module_groups = module_claims(parts, values, source, rng)
+    regulation = Claims()
+    if given.regulons:
+        with _step("regulation", progress):
+            regulation = regulation_claims(parts, values, given.regulons, source, rng)
     with _step("enrichment", progress):
         asked = groups + module_groups + shifted
         enriched = enrichment_claims(
-            parts, asked, given.libraries, source, _sizes(parts, len(module_groups))
+            parts, asked, given.libraries, source, _sizes(parts, cells_of_modules(parts, modules))
         )
     health = check_codes(
         encoding.code,
@@ -122,7 +135,9 @@ def assemble(given: Given, options: Options, progress: Progress) -> tuple[Graph,
         excluded_donors=list(given.excluded),
     )
     graph = build_graph(parts)
-    for claims in (markers, flips, attended, shifts, abundance, paths, modules, enriched):
+    for claims in (markers, flips, attended, shifts, abundance, talk, paths, modules):
+        graph = add_claims(graph, claims.nodes, claims.edges)
+    for claims in (regulation, enriched):
         graph = add_claims(graph, claims.nodes, claims.edges)
     return graph, notes
 
@@ -215,11 +230,11 @@ def _training(attention: "GraphAttention") -> dict[str, list[Any]]:
     }
 
 
-def _sizes(parts: Parts, n_modules: int) -> dict[str, np.ndarray]:
+def _sizes(parts: Parts, of_modules: np.ndarray) -> dict[str, np.ndarray]:
     """Return the number of cells behind every node that enrichment is asked of."""
     sizes = {
         "State": parts.states.table["size"].to_numpy(),
-        "Module": np.full(n_modules, parts.cells.counts.shape[0]),
+        "Module": of_modules,
     }
     labels = values_of(parts, "cell_type")
     if labels is not None:

@@ -48,6 +48,14 @@ def build(
         list[Path] | None,
         typer.Option("--gene-sets", metavar="FILE.gmt", help="Gene sets; may be repeated."),
     ] = None,
+    ligand_receptor: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.tsv", help="Ligands and receptors, for communication."),
+    ] = None,
+    regulons: Annotated[
+        list[Path] | None,
+        typer.Option("--regulons", metavar="FILE.tsv", help="Regulators and targets; repeatable."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Key of the data set; the file name by default.")
     ] = None,
@@ -73,6 +81,8 @@ def build(
         layer=layer,
         columns={"cell_type": label, "donor": donor, "batch": batch, "condition": condition},
         gene_sets=tuple(gene_sets or ()),
+        ligand_receptor=ligand_receptor,
+        regulons=tuple(regulons or ()),
         adapt=adapt,
         attention=attention,
         faithfulness=faithfulness,
@@ -97,13 +107,26 @@ def refresh(
         list[Path] | None,
         typer.Option("--gene-sets", metavar="FILE.gmt", help="Those it was built with."),
     ] = None,
+    ligand_receptor: Annotated[
+        Path | None, typer.Option(metavar="FILE.tsv", help="That it was built with.")
+    ] = None,
+    regulons: Annotated[
+        list[Path] | None,
+        typer.Option("--regulons", metavar="FILE.tsv", help="Those it was built with."),
+    ] = None,
 ) -> None:
     """Build a data set again as it was built, without the donors that were removed."""
     from .refresh import refresh
 
     with Steps() as steps:
         result = refresh(
-            data, graph=graph, dataset=dataset, gene_sets=tuple(gene_sets or ()), progress=steps
+            data,
+            graph=graph,
+            dataset=dataset,
+            gene_sets=tuple(gene_sets or ()),
+            ligand_receptor=ligand_receptor,
+            regulons=tuple(regulons or ()),
+            progress=steps,
         )
     _say_result(result, graph)
 

@@ -92,13 +92,34 @@ def plan_cuts(
                 f"at least the {n_null} null genes",
                 "ask about fewer genes, or take fewer null genes",
             )
-        place = np.stack([np.log(np.maximum(mean, 1e-6)), _logit(detected, len(inside))], axis=1)
-        near = cKDTree(place[others]).query(place[genes], k=range(1, n_null + 1))[1]
+        near = alike(mean, detected, len(inside), genes=genes, others=others, n_null=n_null)
         drawn = rng.choice(inside, min(max_cells, len(inside)), replace=False)
         plan.append(
-            GroupPlan(int(str(number)), np.sort(drawn), genes, others[near], detected / len(inside))
+            GroupPlan(int(str(number)), np.sort(drawn), genes, near, detected / len(inside))
         )
     return plan
+
+
+def alike(
+    mean: Floats, detected: Ints, n_cells: int, *, genes: Ints, others: Ints, n_null: int
+) -> Ints:
+    """Return the genes nearest in log mean and logit detection, (n_genes, n_null), nearest first.
+
+    Parameters
+    ----------
+    mean, detected
+        Of every gene: mean expression and number of cells that express it, of ``n_cells``.
+    genes
+        Positions asked about.
+    others
+        Positions to choose from.
+    n_null
+        How many to return of each.
+    """
+    place = np.stack([np.log(np.maximum(mean, 1e-6)), _logit(detected, n_cells)], axis=1)
+    near = cKDTree(place[others]).query(place[genes], k=range(1, n_null + 1))[1]
+    found: Ints = others[near]
+    return found
 
 
 def _logit(detected: Ints, n: int) -> Floats:
@@ -137,13 +158,13 @@ def ask(
     order = np.lexsort((hit.col, hit.row))
     cut, cell = hit.row[order].astype(np.int64), hit.col[order].astype(np.int64)
     found = [
-        respond(_without(block, cell[part], members, cut[part]), rows[cell[part]])
+        respond(without(block, cell[part], members, cut[part]), rows[cell[part]])
         for part in _parts(len(cut))
     ]
     return np.concatenate(found), cut
 
 
-def _without(block: sp.csr_matrix, cell: Ints, members: sp.csr_matrix, cut: Ints) -> sp.csr_matrix:
+def without(block: sp.csr_matrix, cell: Ints, members: sp.csr_matrix, cut: Ints) -> sp.csr_matrix:
     """Return rows of a matrix, each without the entries of the genes of its cut."""
     stacked = sp.csr_matrix(block[cell])
     length = np.diff(stacked.indptr)
@@ -173,7 +194,7 @@ def against_null(
     group: GroupPlan, cuts: Cuts, cut: Ints, means: Floats, *, names: tuple[str, str]
 ) -> dict[str, NDArray[np.generic]]:
     """Return the columns of a group, without q: every answer against its null."""
-    n, n_null = len(cuts.asked), cuts.null.shape[1]
+    n = len(cuts.asked)
     alone = len(cuts.gene) == len(group.genes) and cuts.gene[0] >= 0
     detected, null_detected = group.detected[group.genes], group.detected[group.matched]
     table: dict[str, NDArray[np.generic]] = {
@@ -187,18 +208,32 @@ def against_null(
     }
     for column, (name, prefix) in enumerate(zip(names, ("", "state_"), strict=True)):
         observed, null = means[cuts.asked, column], means[cuts.null, column]
-        mean, sd = null.mean(axis=1), null.std(axis=1)
-        # Rounding must not make a tie look like less.
-        reached = (null >= observed[:, None] - 1e-12).sum(axis=1)
-        moves = sd > 1e-12
-        table |= {
-            name: observed,
-            f"{prefix}null_mean": mean,
-            f"{prefix}null_sd": sd,
-            f"{prefix}z": np.where(moves, (observed - mean) / np.where(moves, sd, 1), np.nan),
-            f"{prefix}p": (reached + 1) / (n_null + 1),
-        }
+        table |= {name: observed} | beside_null(observed, null, prefix)
     return table
+
+
+def beside_null(observed: Floats, null: Floats, prefix: str = "") -> dict[str, Floats]:
+    """Return ``null_mean``, ``null_sd``, ``z`` (NaN where the null does not vary) and one-sided p.
+
+    Parameters
+    ----------
+    observed
+        (n,) answers.
+    null
+        (n, n_null) answers under the null.
+    prefix
+        Put before the names.
+    """
+    mean, sd = null.mean(axis=1), null.std(axis=1)
+    # Rounding must not make a tie look like less.
+    reached = (null >= observed[:, None] - 1e-12).sum(axis=1)
+    moves = sd > 1e-12
+    return {
+        f"{prefix}null_mean": mean,
+        f"{prefix}null_sd": sd,
+        f"{prefix}z": np.where(moves, (observed - mean) / np.where(moves, sd, 1), np.nan),
+        f"{prefix}p": (reached + 1) / (null.shape[1] + 1),
+    }
 
 
 def joined(tables: list[pd.DataFrame], n_null: int) -> pd.DataFrame:

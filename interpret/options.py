@@ -8,6 +8,8 @@ from typing import Literal
 from ..encoders.cells import Cells
 from ..kg.metadata import Metadata
 from .gene_sets import GeneSetLibrary
+from .ligand_receptor import Pairs
+from .regulons import Regulons
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,10 @@ class Options:
         Field of :data:`scypher.kg.schema.METADATA` -> column of ``obs``.
     gene_sets
         GMT files.
+    ligand_receptor
+        Table of ligands and receptors (TSV or CSV), for communication between states.
+    regulons
+        Tables of transcription factors and their targets (TSV or CSV).
     adapt
         Fit the encoder briefly to the cells, without labels.
     attention
@@ -40,6 +46,8 @@ class Options:
     layer: str | None = None
     columns: Mapping[str, str | None] | None = None
     gene_sets: Sequence[str | Path] = ()
+    ligand_receptor: str | Path | None = None
+    regulons: Sequence[str | Path] = ()
     adapt: bool = True
     attention: Literal["hetero", "clique"] = "hetero"
     faithfulness: bool = True
@@ -57,5 +65,9 @@ class Given:
     notes: list[str]
     content_hash: str
     parameters: str
+    pairs: Pairs | None = None
+    """Ligands and receptors."""
+
+    regulons: Sequence[Regulons] = ()
     excluded: tuple[str, ...] = ()
     """Tokens of the donors whose cells were left out."""

@@ -21,7 +21,9 @@ from .assemble import assemble, has_encoding
 from .claims import by_key
 from .excluded import leave_out
 from .gene_sets import check_overlap, read_gmt
+from .ligand_receptor import locate_pairs, read_pairs
 from .options import Given, Options
+from .regulons import read_regulons
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -133,6 +135,8 @@ def _check_input(
     """
     named = [read_gmt(path) for path in options.gene_sets]
     libraries = [by_key(library) for library in named]
+    pairs = None if options.ligand_receptor is None else read_pairs(options.ligand_receptor)
+    regulons = [read_regulons(path) for path in options.regulons]
     columns = options.columns or {}
     if excluded:
         left = leave_out(data, name, excluded, columns)
@@ -147,9 +151,11 @@ def _check_input(
         if not set(keys) & {gene for _, genes in keyed.sets.values() for gene in genes}:
             # Said in the names that the user knows, where those share nothing either.
             check_overlap(library, cells.genes["name"].tolist())
-            check_overlap(keyed, keys)
+        check_overlap(keyed, keys)
     if not libraries:
         notes.append(NO_GENE_SETS)
+    if pairs is not None:
+        locate_pairs(pairs, cells.genes["symbol"].tolist())
     used = [found.column for found in metadata.values()]
     parameters = {
         "encoder": options.encoder,
@@ -160,12 +166,16 @@ def _check_input(
         "seed": options.seed,
         "columns": {field: found.column for field, found in metadata.items()},
         "gene_sets": {library.name: library.version for library in libraries},
+        "regulons": {resource.name: resource.version for resource in regulons},
+        "ligand_receptor": {} if pairs is None else {pairs.name: pairs.version},
     }
     content = cells.content_hash(used)
     if has_encoding(cells, options):
         content = _hash_with_encoding(content, read_slots(cells.adata, options.encoder))
     return Given(
         *(name, cells, metadata, libraries, cells.notes + notes, content, to_json(parameters)),
+        pairs=pairs,
+        regulons=regulons,
         excluded=tuple(excluded),
     )
 

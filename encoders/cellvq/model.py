@@ -126,8 +126,37 @@ class CellVQ(nn.Module):
         totals
             (nnz,) counts of the cell of each entry; the mean is the expected count at that depth.
         """
-        unit = self.config.n_genes**0.5 * self.config.width**-0.5
-        logits = dot(indptr, gene, self.decoder(cell) * unit, self.loadings)
+        weight = self.decoder(cell) * self._unit
+        return self._counts(dot(indptr, gene, weight, self.loadings), gene, totals)
+
+    def decode_all(self, cell: Tensor, gene: Tensor, total: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean, dispersion and dropout logit of the same genes in every cell.
+
+        Parameters
+        ----------
+        cell
+            (n, width) embedding.
+        gene
+            (n_asked,) genes.
+        total
+            Counts of a cell.
+
+        Returns
+        -------
+        tuple
+            Mean (n, n_asked), dispersion (n_asked,), dropout logit (n, n_asked).
+        """
+        weight = self.decoder(cell) * self._unit
+        logits = weight @ self.loadings.index_select(0, gene).T
+        return self._counts(logits, gene, torch.tensor(total))
+
+    @property
+    def _unit(self) -> float:
+        return float(self.config.n_genes**0.5 * self.config.width**-0.5)
+
+    def _counts(
+        self, logits: Tensor, gene: Tensor, totals: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         logits = logits + self.gene_bias.index_select(0, gene)
         mean = totals * torch.exp(logits.clamp(-25, 0))
         dispersion = torch.exp(self.gene_log_dispersion.index_select(0, gene).clamp(-6, 6))

@@ -197,6 +197,10 @@ def _arguments(heap: str, logging: Path) -> list[str]:
         "-Xrs",
         "-XX:+UseSerialGC",
         "-XX:+UseCompactObjectHeaders",
+        # Java fences the stack of the main thread at 1 MB, and a matrix factorised on several
+        # threads needs more: numpy or scipy would crash the process after a graph was opened.
+        "-XX:+UnlockExperimentalVMOptions",
+        "-XX:+DisablePrimordialThreadGuardPages",
         # Most processes ask one question: the thorough compiler waits five times longer than
         # by default, for what long-running ones repeat.
         "-XX:Tier4InvocationThreshold=25000",

@@ -49,6 +49,7 @@ KINDS = {
         name: {
             "marker": ("verdict", "rank"),
             "shift": ("rank", "turned"),
+            "communication": ("verdict",),
             "intermediate": ("verdict",),
         }.get(name, ())
         for name in NAMES.values()

@@ -15,10 +15,12 @@ LIMIT = 0.05
 NAMES = {
     "MARKED_BY": "marker",
     "CO_REGULATED_WITH": "co_regulation",
+    "REGULATES": "regulation",
     "ENRICHED_IN": "enrichment",
     "ATTENDS_TO": "metadata_attention",
     "SHIFTS": "shift",
     "DIFFERS_IN": "abundance",
+    "COMMUNICATES_WITH": "communication",
     "FLIPS_WITHOUT": "counterfactual",
     "INTERMEDIATE_BETWEEN": "intermediate",
     "MONOTONE_ALONG": "path_gene",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from rows import Row, show
 
-PARTS = ("causes", "donors", "nulls", "states", "transitions")
+PARTS = ("causes", "decoys", "donors", "nulls", "states", "transitions")
 
 
 def main() -> None:

@@ -1,13 +1,18 @@
 import logging
 import time
 
+import anndata
+import gseapy
 import numpy as np
+import pandas as pd
 import pytest
+import scanpy
 from scipy import stats
 
 from scypher.encoders.errors import InputError
-from scypher.interpret.enrichment import enrich
-from scypher.interpret.gene_sets import GeneSetLibrary, immune_textbook, read_gmt
+from scypher.interpret.enrichment import enrich, gene_set_enrichment, hypergeometric_p
+from scypher.interpret.gene_sets import GeneSetLibrary, immune_textbook, known_genes, read_gmt
+from scypher.interpret.ranked_enrichment import enrich_ranked
 from scypher.interpret.statistics import SMALLEST, adjust
 
 
@@ -60,6 +65,41 @@ def test_table_equals_scipy():
     assert table.groupby("query")["p"].apply(lambda p: p.is_monotonic_increasing).all()
     assert table.iloc[0]["name"] == "set 5"
     assert table.iloc[0]["q"] < 0.05
+
+
+def test_table_equals_gseapy():
+    queries, library, universe = random_case(seed=2)
+    table = enrich(queries, library, universe, max_size=30).set_index(["query", "name"])
+    inside = {name: set(genes) & set(universe) for name, (_, genes) in library.sets.items()}
+    sets = {name: sorted(genes) for name, genes in inside.items() if 5 <= len(genes) <= 30}
+    for query, genes in queries.items():
+        peer = gseapy.enrich(
+            gene_list=genes, gene_sets=sets, background=universe, outdir=None, no_plot=True
+        ).results.set_index("Term")
+        ours = table.loc[query]
+        assert sorted(ours.index) == sorted(peer.index)
+        peer = peer.loc[ours.index]
+        np.testing.assert_allclose(ours["p"], peer["P-value"], rtol=1e-9)
+        np.testing.assert_allclose(ours["odds_ratio"], peer["Odds Ratio"], rtol=1e-9)
+        assert ours["genes"].tolist() == [sorted(names.split(";")) for names in peer["Genes"]]
+
+
+def test_tail_equals_sums_of_exact_fractions():
+    from fractions import Fraction
+    from math import comb
+
+    for overlap, size, asked, universe in [
+        (1, 5, 9, 300),
+        (40, 90, 120, 20_000),
+        (3, 400, 90, 999),
+    ]:
+        ways = sum(
+            comb(size, k) * comb(universe - size, asked - k)
+            for k in range(overlap, min(size, asked) + 1)
+        )
+        exact = float(Fraction(ways, comb(universe, asked)))
+        counts = (np.array([overlap]), np.array([size]), np.array([asked]))
+        assert hypergeometric_p(*counts, universe)[0] == pytest.approx(exact, rel=1e-9)
 
 
 def test_random_lists_find_nothing():
@@ -117,7 +157,7 @@ def test_many_lists_against_a_large_library_are_quick(data_dir):
     queries = {str(n): list(rng.choice(universe, 50, replace=False)) for n in range(50)}
     start = time.perf_counter()
     table = enrich(queries, library, universe)
-    assert time.perf_counter() - start < 30
+    assert time.perf_counter() - start < 5
     assert (table["q"] < 0.05).mean() < 0.01
 
 
@@ -137,3 +177,106 @@ def test_textbook_sets_name_the_genes_of_blood_cells():
         "interferon": "TYPE_I_INTERFERON_RESPONSE",
         "monocyte": "CLASSICAL_MONOCYTE",
     }
+
+
+def markers_of(queries, universe, *, seed=0):
+    """Return every gene of the universe scored in every group, those of the group the highest."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for group, genes in queries.items():
+        score = pd.Series(rng.normal(size=len(universe)), index=universe)
+        score[[gene for gene in genes if gene in score]] += 4
+        frames.append(pd.DataFrame({"group": group, "gene": universe, "score": score.to_numpy()}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_verb_asks_of_the_best_genes_of_every_group():
+    queries, library, universe = random_case()
+    markers = markers_of(queries, universe)
+    best = {
+        group: rows.sort_values("score", ascending=False)["gene"].head(25).tolist()
+        for group, rows in markers.groupby("group", sort=False)
+    }
+    expected = enrich(best, library, universe)
+    given = {"universe": universe, "n_genes": 25}
+    found = gene_set_enrichment(markers, library, score="score", **given)
+    assert found["library"].eq("toy").all()
+    pd.testing.assert_frame_equal(found.drop(columns="library"), expected)
+    known = known_genes(library, universe)
+    assert known[1] == 1
+    assert found.attrs["known_genes"] == {"toy": known}
+    ranks = markers.assign(rank=markers.groupby("group")["score"].rank(ascending=False))
+    pd.testing.assert_frame_equal(gene_set_enrichment(ranks, library, **given), found)
+    places = {gene: place for place, gene in enumerate(universe)}
+    numbered = ranks.assign(gene=ranks["gene"].map(places))
+    pd.testing.assert_frame_equal(gene_set_enrichment(numbered, library, **given), found)
+
+
+def test_verb_ranks_all_genes_and_adjusts_over_all_libraries(tmp_path):
+    queries, library, universe = random_case()
+    markers = markers_of(queries, universe)
+    path = tmp_path / "more.gmt"
+    path.write_text("\t".join(["set 1", "", *universe[:12]]) + "\n")
+    one = {name: list(genes) for name, (_, genes) in library.sets.items()}
+    found = gene_set_enrichment(markers, [one, path], ranked=True, score="score", seed=3)
+    assert set(found["library"]) == {"given", "more"}
+    assert found.groupby("library").size().to_dict()["more"] == 3
+    np.testing.assert_allclose(found["q"], adjust(found["p"].to_numpy()))
+    scores = {
+        str(group): rows.set_index("gene")["score"]
+        for group, rows in markers.groupby("group", sort=False)
+    }
+    alone = enrich_ranked(scores, library, rng=np.random.default_rng(0))
+    both = found[found["library"] == "given"].merge(alone, on=["query", "name"])
+    assert len(both) == len(alone)
+    np.testing.assert_allclose(both["es_x"], both["es_y"])
+    assert found.groupby("query", sort=False)["name"].first()["b"] == "set 5"
+
+
+@pytest.mark.parametrize("ranked", [False, True])
+def test_verb_reads_a_ranking_of_scanpy_and_writes_a_slot(data_dir, tmp_path, ranked):
+    cells = anndata.read_h5ad(data_dir / "blood_pbmc3k.h5ad")[::5].copy()
+    scanpy.pp.filter_genes(cells, min_cells=10)
+    scanpy.pp.normalize_total(cells, target_sum=1e4)
+    scanpy.pp.log1p(cells)
+    scanpy.tl.rank_genes_groups(cells, "cell_type", method="t-test")
+    found = gene_set_enrichment(
+        cells, immune_textbook(), ranked=ranked, n_genes=30, key_added="sets"
+    )
+    assert set(found["query"]) <= set(cells.obs["cell_type"])
+    assert (found["universe"] == cells.n_vars).all()
+    if ranked:
+        found = found[found["es"] > 0]
+    mono = found[found["query"].str.contains("CD14")].sort_values("p", kind="stable")
+    assert "MONOCYTE" in " ".join(mono["name"].head(3))
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    kept = anndata.read_h5ad(tmp_path / "cells.h5ad").uns["sets"]
+    assert kept.columns.tolist() == found.columns.tolist()
+    assert kept.iloc[:, -1].str.contains(";").any()
+
+
+def test_verb_refuses_what_it_cannot_ask():
+    queries, library, universe = random_case()
+    markers = markers_of(queries, universe)
+    with pytest.raises(InputError, match="no column gene"):
+        gene_set_enrichment(markers.drop(columns="gene"), library, universe=universe)
+    with pytest.raises(InputError, match="no universe was given"):
+        gene_set_enrichment(markers, library)
+    with pytest.raises(InputError, match="without a score"):
+        gene_set_enrichment(markers, library, ranked=True)
+    with pytest.raises(InputError, match="no column other"):
+        gene_set_enrichment(markers, library, universe=universe, score="other")
+    with pytest.raises(InputError, match="n_genes=0"):
+        gene_set_enrichment(markers, library, universe=universe, n_genes=0)
+    with pytest.raises(InputError, match="positions of genes up to 400"):
+        gene_set_enrichment(markers.assign(gene=400), library, universe=universe)
+    with pytest.raises(InputError, match="with a frame"):
+        gene_set_enrichment(markers, library, universe=universe, key_added="x")
+    with pytest.raises(InputError, match="not finite"):
+        gene_set_enrichment(markers.assign(score=np.nan), library, ranked=True, score="score")
+    with pytest.raises(InputError, match="there is no 'rank_genes_groups'"):
+        gene_set_enrichment(anndata.AnnData(np.ones((2, 2))), library)
+    with pytest.raises(InputError, match="each with a name of its own"):
+        gene_set_enrichment(markers, [library, library], universe=universe)
+    with pytest.raises(InputError, match="sets empty without a gene"):
+        gene_set_enrichment(markers, {"empty": []}, universe=universe)

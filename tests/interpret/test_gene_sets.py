@@ -5,7 +5,16 @@ import hashlib
 import pytest
 
 from scypher.encoders.errors import InputError
-from scypher.interpret.gene_sets import check_overlap, immune_textbook, read_gmt
+from scypher.interpret.gene_sets import (
+    GeneSetLibrary,
+    check_overlap,
+    immune_textbook,
+    known_genes,
+    membership,
+    merge,
+    read_gmt,
+    read_libraries,
+)
 
 
 def write(tmp_path, content):
@@ -52,6 +61,30 @@ def test_overlap_is_checked(tmp_path):
         check_overlap(library, ["MS4A1"])
     with pytest.raises(InputError, match="no genes at all"):
         check_overlap(library, [])
+
+
+def test_members_are_those_of_a_loop():
+    library = GeneSetLibrary("toy", "0", {"x": ("", ("c", "a", "z")), "y": ("", ("b", "b", "z"))})
+    matrix = membership(library, ["a", "b", "c", "d"])
+    assert matrix.toarray().tolist() == [[1, 0, 1, 0], [0, 1, 0, 0]]
+    assert matrix.has_sorted_indices
+    assert known_genes(library, ["a", "b", "c", "d"]) == (3, 1)
+
+
+def test_libraries_come_from_paths_mappings_and_libraries(tmp_path):
+    path = write(tmp_path, b"one\tx\tA\n")
+    mapping = {"one": ["B", "B", "C"]}
+    libraries = read_libraries([path, mapping])
+    assert [library.name for library in libraries] == ["library", "given"]
+    assert libraries[1].sets == {"one": ("", ("B", "C"))}
+    assert read_libraries(str(path)) == read_libraries(libraries[0]) == libraries[:1]
+    both = merge(libraries)
+    assert list(both.sets) == ["library\tone", "given\tone"]
+    assert merge(libraries).version != merge(libraries[:1]).version
+    with pytest.raises(InputError, match="named nothing"):
+        read_libraries([])
+    with pytest.raises(InputError, match="empty mapping"):
+        read_libraries({})
 
 
 def test_textbook_library_has_references_and_sensible_sizes():

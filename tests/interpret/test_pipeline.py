@@ -139,6 +139,8 @@ def _ask_everything(store: Store, dataset: str, label: str) -> Iterator[tuple[st
     choice: dict[str, Any] = {
         "group": label,
         "state": f"{dataset}:S1",
+        "source": f"{dataset}:S1",
+        "target": f"{dataset}:S2",
         "gene": genes[0],
         "module": f"{dataset}:M1",
         "cell": cell,
@@ -175,7 +177,11 @@ def test_both_stores_hold_and_answer_the_same(
         assert server.counts() == counts == pbmc3k_graph.counts()
         others = dict(_ask_everything(server, name, "B"))
     # All cells of this data set are of one donor and condition: nothing to attend to or compare.
+    # No tables of ligands and receptors, or of regulons, were given.
     assert [query for query, frame in answers.items() if frame.empty] == [
+        "communication",
+        "pair_communication",
+        "regulation",
         "shift_enrichment",
         "shifted_genes",
         "state_abundance",

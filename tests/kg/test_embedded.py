@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 import shutil
 import subprocess
 import sys
@@ -347,6 +348,28 @@ class TestAnswers:
             "The query took longer than 1.5 s (SCYPHER_QUERY_SECONDS). "
             "Narrow it or raise the limit."
         ]
+
+    def test_matrices_can_be_factorised_beside_it(self, path: Path) -> None:
+        code = f"""
+import numpy as np
+import scipy.linalg
+from scypher.kg.stores import open_store
+
+with open_store({str(path)!r}) as store:
+    store.counts()
+scipy.linalg.lu(np.random.default_rng(0).random((4000, 60)))
+print("done")
+"""
+        # Several threads need much of the stack of the main one.
+        threads = {"OMP_NUM_THREADS": "2", "OPENBLAS_NUM_THREADS": "2"}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | threads,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout) == (0, "done\n")
 
     def test_settings(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for text in ("", "much", "1", "-1g"):

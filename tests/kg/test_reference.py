@@ -39,6 +39,10 @@ NAMED = {
     "code": ("Code",),
     "text": ("Gene", "GeneSet"),
     "library": ("GeneSet",),
+    "source": ("State",),
+    "target": ("State",),
+    "ligand": ("Gene",),
+    "receptor": ("Gene",),
 }
 """Parameter of a query -> labels of the nodes whose keys and names it may hold."""
 

@@ -109,7 +109,12 @@ def _nodes(dataset: str, rng: np.random.Generator, n_cells: int) -> dict[str, pd
                 "size": [5, 4],
                 "context": ["all", f"{dataset}:S1"],
                 "stability": [0.9, 0.7],
+                "donor_stability": [0.71, np.nan],
                 "mean_weight": [0.4, np.nan],
+                "null_weight": 0.02,
+                "null_p": [0.001, np.nan],
+                "null_q": [0.002, np.nan],
+                "n_cells": [n_cells, n_cells // 2],
                 "stale": "",
             }
         ),
@@ -237,6 +242,37 @@ def _edges(
         ),
         dataset,
     )
+    edges[("State", "COMMUNICATES_WITH", "State")] = _claims(
+        _table(
+            [0, 0, 1, 1],
+            [1, 1, 0, 1],
+            ligand=["CD79A", "CST3", "CD79A", "LYZ_PPBP"],
+            receptor=["CD3E", "CD3E", "CD8A_IL7R", "GNLY"],
+            ligand_genes=[
+                ["ENSG00000000000"],
+                ["ENSG00000000007"],
+                ["ENSG00000000000"],
+                ["ENSG00000000003", "ENSG00000000005"],
+            ],
+            receptor_genes=[
+                ["ENSG00000000002"],
+                ["ENSG00000000002"],
+                ["ENSG00000000008", "ENSG00000000009"],
+                ["ENSG00000000006"],
+            ],
+            pathway=["BCR", "", "BCR", ""],
+            score=[0.8, 0.6, 1.2, 0.4],
+            specificity=[3.0, 2.0, 4.0, 1.5],
+            ligand_detected=0.6,
+            receptor_detected=0.4,
+            decoy_p=[0.001, 0.2, 0.002, 0.4],
+            decoy_q=[0.01, 0.5, 0.02, 0.7],
+            donors_agreeing=2,
+            donor_p=np.nan,
+            verdict=["supported", "specific_only", "supported", "specific_only"],
+        ),
+        dataset,
+    )
     edges[("State", "INTERMEDIATE_BETWEEN", "State")] = _claims(
         _table(
             [2, 2],
@@ -276,6 +312,23 @@ def _edges(
             attention=rng.random(n_genes - 2),
             attention_z=2.0,
             attention_q=0.02,
+        ),
+        dataset,
+    )
+    edges[("Gene", "REGULATES", "Gene")] = _claims(
+        _table(
+            [0, 0, 3],
+            [1, 4, 0],
+            context="all",
+            sign=[1, -1, 0],
+            resource="collectri",
+            resource_version="64931bf70bb8",
+            confidence="",
+            pmids="",
+            correlation=[0.37, 0.2, np.nan],
+            correlation_z=[5.1, 2.0, np.nan],
+            correlation_q=[0.0004, 0.2, np.nan],
+            sign_agrees=["yes", "", ""],
         ),
         dataset,
     )

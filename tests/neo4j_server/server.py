@@ -147,7 +147,7 @@ def new_home(path: Path, *, version: str = VERSION) -> Home:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    home = Home(path, version, java, jars, port, secrets.token_urlsafe(16))
+    home = Home(path, version, java, jars, port, secrets.token_hex(16))
     home._configure("")
     command = " ".join(f"'{part}'" for part in _java(java, f"{path / 'conf'}:{jars}/*", "512m"))
     # The server refuses to start where a variable looks like a setting that it does not know.

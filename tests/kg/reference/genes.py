@@ -15,7 +15,8 @@ def modules(view: View, *, dataset: str) -> list[Row]:
         {"module": node[1]}
         | fields(
             view.graph.nodes[node],
-            *("name", "dataset", "context", "size", "stability", "mean_weight"),
+            *("name", "dataset", "context", "size", "n_cells", "stability", "donor_stability"),
+            *("mean_weight", "null_q"),
         )
         for node in view.nodes("Module")
         if of(dataset, view.get(node, "dataset"))
@@ -52,6 +53,39 @@ def modules_of_gene(view: View, *, gene: str) -> list[Row]:
         for member, values, home in ordered(
             found, lambda edge: (down(edge[1].get("strength")), edge[2][1], edge[0][1])
         )
+    ]
+
+
+def regulation(view: View, *, gene: str, limit: int, dataset: str) -> list[Row]:
+    """Answer: which transcription factors act on a gene, and on which genes does it act?"""
+    found = [
+        edge
+        for edge in view.edges("REGULATES", ("Gene",), ("Gene",))
+        if (view.called(edge[0], gene) or view.called(edge[2], gene))
+        and of(dataset, edge[1]["dataset"])
+    ]
+
+    def place(edge: Edge) -> tuple[object, ...]:
+        q = edge[1].get("correlation_q")
+        return (
+            *(q is None, 0.0 if q is None else q, down(edge[1].get("correlation"))),
+            *(edge[0][1], edge[2][1]),
+            *(edge[1][name] for name in ("dataset", "context", "resource")),
+        )
+
+    named = (
+        *("sign", "resource", "context", "correlation", "correlation_q", "sign_agrees"),
+        *("n_cells", "null"),
+    )
+    return [
+        {
+            "regulator": factor[1],
+            "regulator_symbol": view.get(factor, "symbol"),
+            "target": target[1],
+            "target_symbol": view.get(target, "symbol"),
+            **fields(values, *named),
+        }
+        for factor, values, target in ordered(found, place)[:limit]
     ]
 
 

@@ -108,6 +108,7 @@ def _edges(
         frame = frame.drop_duplicates("source")
     elif key[0] == key[2]:
         frame = frame[frame["source"] != frame["target"]]
+    frame = frame.reset_index(drop=True)
     columns = {
         item.name: _values(item, (len(frame), dataset), rng, texts) for item in declared.properties
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from reference import cells, genes, groups, marks, search
+from reference import cells, genes, groups, marks, search, signals
 from reference.walk import Row
 
 Answer = Callable[..., list[Row]]
@@ -19,6 +19,7 @@ ANSWERS: dict[str, Answer] = {
         genes.genes_of_module,
         genes.modules,
         genes.modules_of_gene,
+        genes.regulation,
         groups.counterfactuals,
         groups.intermediate_states,
         groups.path_genes,
@@ -41,5 +42,7 @@ ANSWERS: dict[str, Answer] = {
         search.similar_codes,
         search.similar_genes,
         search.similar_states,
+        signals.communication,
+        signals.pair_communication,
     )
 }
