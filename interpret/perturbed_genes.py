@@ -15,6 +15,7 @@ from .counterfactual import states_of_codes
 from .gene_names import gene_positions
 from .inputs import groups_of
 from .perturbation import Perturbation, perturb
+from .regulons import Regulons
 from .statistics import Ints
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def perturb_genes(
     genes: str | Sequence[str],
     *,
     add: bool = False,
-    regulons: pd.DataFrame | None = None,
+    regulons: Regulons | None = None,
     groupby: str | None = None,
     encoder: str = "cellvq",
     layer: str | None = None,
@@ -56,9 +57,9 @@ def perturb_genes(
     add
         Raise the genes to a high level in all cells, in place of removing them.
     regulons
-        Columns ``tf``, ``target`` and ``mor`` (sign of the regulation). Targets of the genes are
-        changed too: those activated as the gene is, those repressed the other way. This is assumed
-        of the targets, not predicted. Targets that cannot be changed are left out.
+        Of :func:`~scypher.interpret.regulons.read_regulons`. Targets of the genes are changed too:
+        those activated as the gene is, those repressed the other way. This is assumed of the
+        targets, not predicted. Targets that cannot be changed, or of unknown sign, are left out.
     groupby
         Column of ``obs`` with the groups; the coarse states of the cells when not given.
     encoder
@@ -166,25 +167,19 @@ def _expressed(cells: Cells, asked: list[str]) -> Ints:
     return gene_positions(asked, names, symbols=symbols)
 
 
-def _targets(cells: Cells, genes: Ints, regulons: pd.DataFrame) -> "pd.Series[float]":
+def _targets(cells: Cells, genes: Ints, regulons: Regulons) -> "pd.Series[float]":
     """Return the summed sign of the regulation of each target by the genes."""
-    missing = [name for name in ("tf", "target", "mor") if name not in regulons]
-    if missing:
-        message = (
-            f"regulons with the columns {', '.join(map(str, regulons.columns))} were given; "
-            f"expected also {', '.join(missing)}; rename their columns."
-        )
-        raise InputError(message)
+    table = regulons.table
     symbols = cells.genes["symbol"].astype(str).to_numpy()[genes]
-    mine = regulons[regulons["tf"].isin(symbols)]
+    mine = table[table["source"].isin(symbols)]
     if mine.empty:
         message = (
             f"the genes {', '.join(symbols)} were given with regulons of "
-            f"{regulons['tf'].nunique()} factors; expected a factor among them; ask without "
+            f"{table['source'].nunique()} factors; expected a factor among them; ask without "
             "regulons, or take one of their factors."
         )
         raise InputError(message)
-    return mine.groupby("target")["mor"].sum()
+    return mine.groupby("target")["sign"].sum()
 
 
 def _with_targets(

@@ -21,6 +21,7 @@ from scypher.interpret.changed_counts import Changes, high_levels, matched_sets,
 from scypher.interpret.perturbation import Perturbation, perturb
 from scypher.interpret.perturbed_genes import perturb_genes
 from scypher.interpret.perturbed_response import MEASURES
+from scypher.interpret.regulons import Regulons
 from scypher.interpret.state_transitions import transitions
 from scypher.interpret.statistics import adjust
 
@@ -326,9 +327,8 @@ def test_all_genes_are_decoded_as_some_are() -> None:
 
 
 def test_genes_by_name(blood: anndata.AnnData) -> None:
-    regulons = pd.DataFrame(
-        {"tf": "CD74", "target": ["HLA-DRA", "CD3D", "NONE", "CD74"], "mor": [1, -1, 1, 1]}
-    )
+    table = {"source": "CD74", "target": ["HLA-DRA", "CD3D", "NONE", "CD74"], "sign": [1, -1, 1, 1]}
+    regulons = Regulons("mine", "", pd.DataFrame(table))
     some = blood[:250].copy()
     found = perturb_genes(
         some,
@@ -360,8 +360,6 @@ def test_genes_that_cannot_be_changed(blood: anndata.AnnData) -> None:
         perturb_genes(silent, ["CD74"])
     with pytest.raises(InputError, match="'pca' was given; expected one that can be asked again"):
         perturb_genes(blood, "CD74", encoder="pca")
-    table = pd.DataFrame({"tf": ["X"], "target": ["Y"], "weight": [1]})
-    with pytest.raises(InputError, match="expected also mor"):
-        perturb_genes(blood, "CD74", regulons=table)
+    others = Regulons("mine", "", pd.DataFrame({"source": ["X"], "target": ["Y"], "sign": [1]}))
     with pytest.raises(InputError, match="expected a factor among them"):
-        perturb_genes(blood, "CD74", regulons=table.rename(columns={"weight": "mor"}))
+        perturb_genes(blood, "CD74", regulons=others)
