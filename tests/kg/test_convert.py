@@ -431,7 +431,9 @@ class TestNetworkx:
         network = nx.MultiDiGraph()
         for name in ("a", "b"):
             network.add_node(("Gene", name), key=name, symbol=name.upper())
-        network.add_node(("Module", "d:M1"), dataset="d", name="M1", size=2, context="all")
+        network.add_node(
+            ("Module", "d:M1"), dataset="d", name="M1", size=2, n_cells=9, context="all"
+        )
         network.add_edge(("Gene", "a"), ("Module", "d:M1"), kind="MEMBER_OF", strength=0.5)
         network.add_edge(("Gene", "b"), ("Module", "d:M1"), kind="MEMBER_OF")
         graph = from_networkx(network)
