@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 TYPED := -m scypher -m scypher.cli -p scypher.encoders -p scypher.kg -p scypher.interpret
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test check docs clean
+GRAPH_TESTS := tests/kg tests/test_neo4j_files.py
+
+.PHONY: setup demo test test-graph test-others check docs clean
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'Python 3.11 or newer is needed')"
@@ -20,8 +22,15 @@ setup: $(STAMP)  ## install the package and its tools
 demo: $(STAMP)  ## build graph and report of 700 blood cells in demo/
 	$(BIN)/scypher demo --out demo
 
-test: $(STAMP)  ## run the whole suite, doctests among it
-	$(BIN)/python -m pytest
+# One server that was given cannot serve both halves at once.
+test: $(STAMP)  ## run the whole suite, doctests among it, in two processes
+	$(MAKE) --jobs=$(if $(SCYPHER_NEO4J_URI),1,2) --output-sync=target --keep-going test-graph test-others
+
+test-graph: $(STAMP)  ## graph and stores: mostly waiting for servers and killed processes
+	$(BIN)/python -m pytest $(GRAPH_TESTS)
+
+test-others: $(STAMP)
+	$(BIN)/python -m pytest $(GRAPH_TESTS:%=--ignore=%)
 	$(BIN)/python -m pytest -q --doctest-modules --pyargs scypher.encoders scypher.kg scypher.interpret
 
 check: $(STAMP)  ## lint, format, types, docs

@@ -14,6 +14,7 @@ already and is used in place of the one of :data:`VERSION`; its database must be
 may empty. Jars are kept in ``.cache/neo4j/<version>`` or in SCYPHER_NEO4J_CACHE.
 """
 
+import fcntl
 import os
 import re
 import secrets
@@ -180,8 +181,16 @@ def _jars(version: str) -> Path:
     """Return the folder of the server's jars, fetched once."""
     cache_folder = os.environ.get("SCYPHER_NEO4J_CACHE", HERE.parents[1] / ".cache" / "neo4j")
     folder = Path(cache_folder) / version
-    if (folder / "complete").exists():
-        return folder / "lib"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Two runs of the tests at once fetch them once.
+    with (folder.parent / f"{version}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "complete").exists():
+            _fetch(version, folder)
+    return folder / "lib"
+
+
+def _fetch(version: str, folder: Path) -> None:
     if shutil.which("mvn") is None:
         _unavailable("no Maven on the path to fetch the server's jars")
     new = folder.with_name(f"{version}.{os.getpid()}")
@@ -193,7 +202,6 @@ def _jars(version: str) -> Path:
     (new / "complete").touch()
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
-    return folder / "lib"
 
 
 def _find_java(least: int) -> str:
