@@ -39,6 +39,11 @@ def read_gmt(path: str | Path) -> GeneSetLibrary:
 
     Blank lines and empty gene fields are passed over.
 
+    Parameters
+    ----------
+    path
+        The file: a set per line, its name, description and genes with tabs between them.
+
     Raises
     ------
     InputError

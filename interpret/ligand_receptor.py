@@ -89,6 +89,11 @@ def read_pairs(path: str | Path) -> Pairs:
     of LIANA (consensus), CellPhoneDB and CellChatDB are read as they are. A pair of the same genes
     is kept once, its first row; a row without a gene on one side is left out; notes count both.
 
+    Parameters
+    ----------
+    path
+        The file; its name without suffixes names the table.
+
     Raises
     ------
     InputError

@@ -89,9 +89,7 @@ def nearest_genes(
 
 def gene_analogy(
     adata: "AnnData",
-    a: str,
-    b: str,
-    c: str,
+    genes: Sequence[str],
     *,
     encoder: str = "cellvq",
     groupby: str | None = None,
@@ -102,14 +100,14 @@ def gene_analogy(
     seed: int = 0,
     key_added: str | None = None,
 ) -> pd.DataFrame:
-    """Return the genes that are to ``c`` as ``a`` is to ``b``, by the embeddings of the encoder.
+    """Return the genes that are to the third of three as the first is to the second.
 
     Parameters
     ----------
     adata, encoder, groupby, group, n, n_null, layer, seed, key_added
         As in :func:`nearest_genes`.
-    a, b, c
-        Names of three genes.
+    genes
+        Names of three genes ``a, b, c``; asked is what lies nearest to ``a - b + c``.
 
     Returns
     -------
@@ -119,9 +117,15 @@ def gene_analogy(
     Raises
     ------
     InputError
-        As :func:`nearest_genes`, or a gene is given twice.
+        As :func:`nearest_genes`, a gene is given twice, or not three are given.
     """
-    places = gene_positions([a, b, c], list(adata.var_names)).tolist()
+    if isinstance(genes, str) or len(genes) != 3:
+        message = (
+            f"{genes!r} was given; expected three genes a, b, c, of which a is to b as what is "
+            "asked is to c; name three."
+        )
+        raise InputError(message)
+    places = gene_positions(list(genes), list(adata.var_names)).tolist()
     embedding, like = _described(adata, encoder, groupby, group, layer=layer)
     found = gene_analogies(
         embedding, *places, n=n, rng=np.random.default_rng(seed), n_null=n_null, like=like

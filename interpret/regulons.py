@@ -61,6 +61,11 @@ def read_regulons(path: str | Path) -> Regulons:
     which all rows with one agree, else 0; its weight the largest; confidences and references are
     joined. Rows without a factor or a target are passed over.
 
+    Parameters
+    ----------
+    path
+        The file; its name without suffixes names the resource.
+
     Raises
     ------
     InputError

@@ -57,6 +57,11 @@ def species_of(
 def read_orthologs(path: str | Path) -> pd.DataFrame:
     """Read a table of orthologs of human and mouse, with tabs between its columns.
 
+    Parameters
+    ----------
+    path
+        The file, with the columns ``human``, ``mouse`` and ``one_to_one`` (True or False).
+
     Returns
     -------
     pandas.DataFrame

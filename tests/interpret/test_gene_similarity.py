@@ -174,7 +174,7 @@ def test_neighbours_in_a_group(encoded: anndata.AnnData) -> None:
 
 
 def test_analogy_by_name(encoded: anndata.AnnData) -> None:
-    found = gene_analogy(encoded, "CD3D", "CD3E", "CD79A", n=4)
+    found = gene_analogy(encoded, ["CD3D", "CD3E", "CD79A"], n=4)
     assert len(found) == 4
     assert not found["gene"].isin(["CD3D", "CD3E", "CD79A"]).any()
 
@@ -189,4 +189,6 @@ def test_what_cannot_be_asked(encoded: anndata.AnnData) -> None:
     with pytest.raises(InputError, match="'B' was given; expected a value"):
         nearest_genes(encoded, "CD3D", groupby="cell_type", group="B")
     with pytest.raises(InputError, match="three different"):
-        gene_analogy(encoded, "CD3D", "CD3D", "CD3E")
+        gene_analogy(encoded, ["CD3D", "CD3D", "CD3E"])
+    with pytest.raises(InputError, match="expected three genes"):
+        gene_analogy(encoded, "CD3D")

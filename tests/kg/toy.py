@@ -317,8 +317,8 @@ def _edges(
     )
     edges[("Gene", "REGULATES", "Gene")] = _claims(
         _table(
-            [0, 0, 3],
-            [1, 4, 0],
+            [0, 3, 4],
+            [1, 4, 6],
             context="all",
             sign=[1, -1, 0],
             resource="collectri",
