@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -249,3 +250,24 @@ def test_attention_within_cells_is_stored_as_associated(data_dir: Path) -> None:
     assert record["training"]["epoch"][0] == 1
     assert sum(record["training"]["kept"]) == 1
     assert "it is only associated" in graph.nodes["Dataset"]["notes"].iloc[0]
+
+
+def test_signals_and_regulators_come_from_resources(data_dir: Path, small_options: Options) -> None:
+    knowledge = data_dir / "knowledge"
+    options = replace(
+        small_options,
+        ligand_receptor=knowledge / "lr_liana_consensus.tsv.gz",
+        regulons=(knowledge / "regulons_collectri.tsv.gz",),
+    )
+    graph = build_tables(data_dir / f"{SMALL}.h5ad", options=options)
+    talk = graph.with_keys(("State", "COMMUNICATES_WITH", "State"))
+    assert talk["q"].between(0, 0.05, inclusive="neither").all()
+    assert not talk.duplicated(["source", "target", "ligand", "receptor"]).any()
+    acts = graph.edges[("Gene", "REGULATES", "Gene")]
+    symbols = graph.nodes["Gene"]["symbol"].to_numpy()
+    known = (symbols[acts["source"]] == "SPI1") & (symbols[acts["target"]] == "MNDA")
+    assert acts.loc[known, "sign"].tolist() == [1]
+    assert acts.loc[known, "sign_agrees"].tolist() == ["yes"]
+    parameters = json.loads(graph.nodes["Dataset"]["parameters"].iloc[0])
+    assert list(parameters["regulons"]) == ["regulons_collectri"]
+    assert list(parameters["ligand_receptor"]) == ["lr_liana_consensus"]
