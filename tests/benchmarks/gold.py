@@ -27,7 +27,9 @@ from scipy import sparse
 from scypher.encoders.cells import Cells, prepare
 from scypher.encoders.counts import normalise
 from scypher.encoders.vocabulary import map_genes
+from scypher.interpret.group_sums import group_sums
 from scypher.interpret.pipeline import Options, build_tables
+from scypher.interpret.welch import specificity
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,17 +133,8 @@ def _by_label(
 
 
 def cosg(values: sparse.csr_matrix, label: np.ndarray, n: int) -> np.ndarray:
-    """Return ``cos^3 / sum over groups of cos^2``: (n_groups, n_genes).
-
-    ``cos`` is the cosine of the expression of a gene and the indicator of the group.
-    """
-    member = sparse.csr_matrix(
-        (np.ones(len(label)), (label, np.arange(len(label)))), shape=(n, len(label))
-    )
-    norm = np.sqrt(np.asarray(values.multiply(values).sum(0)).ravel())
-    size = np.sqrt(np.bincount(label, minlength=n))[:, None]
-    cosine = np.asarray((member @ values).todense()) / np.maximum(norm * size, 1e-12)
-    return np.asarray(cosine**3 / np.maximum((cosine**2).sum(0), 1e-12))
+    """Return the score of COSG: (n_groups, n_genes)."""
+    return specificity(group_sums(values, label, n))
 
 
 def by_scanpy(
