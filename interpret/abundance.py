@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from .donor_samples import Samples, collect_samples
+from .donors.samples import Samples, collect_samples
 from .statistics import SMALLEST, Floats, Ints, adjust, tidy
 
 MOST_EXACT = 20_000

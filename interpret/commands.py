@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(build)
     app.command()(refresh)
     app.command()(report)
+    app.command()(explain)
 
 
 def build(
@@ -146,6 +147,34 @@ def report(
     with open_store(graph) as store:
         write_report(store, out, dataset=dataset)
     say(f"report: {out}")
+
+
+def explain(
+    graph: Annotated[str, typer.Option(metavar="GRAPH", help="Path or address of the graph.")],
+    *,
+    cell: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key or barcode of a cell.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Key or name of a state, such as S1.")
+    ] = None,
+    dataset: Annotated[
+        str, typer.Option(metavar="KEY", help="Data set, if several hold that name.")
+    ] = "",
+    genes: Annotated[int, typer.Option(min=1, help="Best genes to tell of.")] = 10,
+) -> None:
+    """Tell all that a graph knows of a cell or a state, each claim with its evidence."""
+    if (cell is None) == (state is None):
+        given = "neither --cell nor" if cell is None else "both --cell and"
+        message = f"{given} --state was given; one of them was expected: name a cell or a state."
+        raise InputError(message)
+    from .explanation.explain import explain_cell, explain_state
+
+    if cell is not None:
+        told = explain_cell(graph, cell, dataset=dataset, n_genes=genes)
+    else:
+        told = explain_state(graph, str(state), dataset=dataset, n_genes=genes)
+    typer.echo(told.to_markdown(), nl=False)
 
 
 def demo(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..encoders.base import Progress
 from ..encoders.errors import InputError
-from .gene_sets import immune_textbook
+from .gene_sets.library import immune_textbook
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -63,5 +63,6 @@ def run_demo(out: Path, progress: Progress) -> Demo:
     commands = [
         f"scypher query markers --graph {graph} --param 'group=CD19+ B'",
         f"scypher query state_enrichment --graph {graph} --param group=S1",
+        f"scypher explain --graph {graph} --state S1",
     ]
     return Demo(graph, report, result.notes, commands)

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from ..encoders import slots
 from ..encoders.counts import COUNTS_PER_CELL, is_integral
 from ..encoders.errors import InputError
 from ..kg.metadata import UNKNOWN
-from .group_sums import Chunks, in_chunks
+from .markers.group_sums import Chunks, in_chunks
 from .statistics import Ints
 
 if TYPE_CHECKING:
@@ -82,6 +83,24 @@ def expression_chunks(
             yield log_expression(part, layer=layer, totals=totals)
 
     return Chunks(adata.shape, read)
+
+
+def attention_of(adata: "AnnData", encoder: str) -> sparse.csr_matrix:
+    """Return the attention of cells to genes that an encoder wrote, 1 = uniform, absent = 0.
+
+    Raises
+    ------
+    InputError
+        The encoder wrote none.
+    """
+    name = slots.attention(encoder)
+    if name not in adata.layers:
+        message = (
+            f"the data hold no layers[{name!r}]; expected the attention of the encoder "
+            f"{encoder!r}; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
+        )
+        raise InputError(message)
+    return sparse.csr_matrix(adata.layers[name])
 
 
 def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:

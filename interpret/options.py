@@ -7,9 +7,9 @@ from typing import Literal
 
 from ..encoders.cells import Cells
 from ..kg.metadata import Metadata
-from .gene_sets import GeneSetLibrary
-from .ligand_receptor import Pairs
-from .regulons import Regulons
+from .communication.ligand_receptor import Pairs
+from .gene_sets.library import GeneSetLibrary
+from .networks.regulons import Regulons
 
 
 @dataclass(frozen=True)

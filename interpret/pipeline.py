@@ -19,11 +19,11 @@ from ..kg.metadata import read_metadata
 from ..kg.stores import WriteResult, check_address, is_neo4j, open_store
 from .assemble import assemble, has_encoding
 from .claims import by_key
+from .communication.ligand_receptor import locate_pairs, read_pairs
 from .excluded import leave_out
-from .gene_sets import check_overlap, read_gmt
-from .ligand_receptor import locate_pairs, read_pairs
+from .gene_sets.library import check_overlap, read_gmt
+from .networks.regulons import read_regulons
 from .options import Given, Options
-from .regulons import read_regulons
 
 if TYPE_CHECKING:
     from anndata import AnnData

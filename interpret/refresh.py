@@ -8,11 +8,11 @@ from pathlib import Path
 from ..encoders.base import Progress
 from ..encoders.errors import InputError
 from ..kg.stores import open_store
-from .gene_sets import GeneSetLibrary, immune_textbook, read_gmt
-from .ligand_receptor import Pairs, read_pairs
+from .communication.ligand_receptor import Pairs, read_pairs
+from .gene_sets.library import GeneSetLibrary, immune_textbook, read_gmt
+from .networks.regulons import Regulons, read_regulons
 from .options import Options
 from .pipeline import BuildResult, build
-from .regulons import Regulons, read_regulons
 
 
 @dataclass(frozen=True)

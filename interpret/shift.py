@@ -8,10 +8,10 @@ import scipy.sparse as sp
 
 from ..encoders.errors import InputError
 from .attention_null import attention_test
-from .donor_design import MIN_CELLS, Design, choose_design, per_donor, sign_flips
-from .donor_means import donor_test
+from .donors.design import MIN_CELLS, Design, choose_design, per_donor, sign_flips
+from .donors.means import donor_test
+from .markers.rank_sum import rank_sum
 from .permutations import against, alike
-from .rank_sum import rank_sum
 from .statistics import Floats, Ints, adjust, check_cells, tidy
 
 _COLUMNS = {
@@ -77,8 +77,8 @@ def find_shift(
     Stat Appl Genet Mol Biol 3:3): ``t = d / (s_post u)``,
     ``s_post^2 = (d0 s0^2 + df s^2) / (d0 + df)`` on ``d0 + df`` degrees of freedom, where the prior
     ``s0^2`` follows the mean of y by a cubic. With fewer donors the cells are compared by
-    :func:`~scypher.interpret.rank_sum.rank_sum`, and every row says that cells are no replicates.
-    Genes rank by ``|log2 fold change| * -log10 p`` (Xiao 2014, Bioinformatics 30:801).
+    :func:`~scypher.interpret.markers.rank_sum.rank_sum`, and every row says that cells are no
+    replicates. Genes rank by ``|log2 fold change| * -log10 p`` (Xiao 2014, Bioinformatics 30:801).
 
     *Attention*: mean attention to the gene (absent = 0) per donor and condition. Under the null a
     donor's conditions are exchangeable, which flips the sign of its difference; unpaired, the

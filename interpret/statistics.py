@@ -1,6 +1,6 @@
 """Small statistics that the parts of interpretation share: p values, q values, checks, tables."""
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -39,26 +39,27 @@ def two_sided(z: Floats) -> Floats:
 def check_cells(matrix: sp.csr_matrix, groups: NDArray[Any], n_groups: int) -> None:
     """Raise :class:`InputError` when a cell matrix or its group labels cannot be compared."""
     if groups.shape != (matrix.shape[0],):
-        _refuse(
+        refuse(
             f"{len(groups)} group labels were given for {matrix.shape[0]} cells",
             "one label per cell",
             "pass an integer array with one group, or -1, for each row of the matrix",
         )
     if len(groups) and (groups.max() >= n_groups or n_groups >= (1 << 16) - 1):
-        _refuse(
+        refuse(
             f"group labels up to {groups.max()} were given for {n_groups} groups",
             "labels from -1 to the number of groups less one, at most 65,534 groups",
             "number the groups from 0 and pass their number",
         )
     if matrix.nnz and not (matrix.data.min() >= 0 and np.isfinite(matrix.data.max())):
-        _refuse(
+        refuse(
             "values that are negative or not finite were given",
             "log1p of counts per 10,000, or attention weights, all at least 0",
             "normalise the raw counts again and leave out scaling and regression",
         )
 
 
-def _refuse(given: str, expected: str, action: str) -> None:
+def refuse(given: str, expected: str, action: str) -> NoReturn:
+    """Raise :class:`InputError` that says what was given, what was expected and what to do."""
     message = f"{given}; expected {expected}; {action}."
     raise InputError(message)
 

@@ -14,7 +14,7 @@ from command_line import run
 from scipy import sparse
 
 from scypher.encoders.vocabulary import gene_table
-from scypher.interpret.gene_sets import immune_textbook
+from scypher.interpret.gene_sets.library import immune_textbook
 
 Edit = Callable[[anndata.AnnData], anndata.AnnData | None]
 

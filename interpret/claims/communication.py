@@ -6,9 +6,9 @@ from scipy import sparse
 
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..communication import SIGNIFICANT, communicate
-from ..communication_names import with_names
-from ..ligand_receptor import Pairs, locate_pairs
+from ..communication.groups import SIGNIFICANT, communicate
+from ..communication.ligand_receptor import Pairs, locate_pairs
+from ..communication.names import with_names
 from .base import Claims, by_level, donors_of
 
 MIN_CELLS = 10

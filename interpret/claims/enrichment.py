@@ -8,8 +8,8 @@ import pandas as pd
 from ...encoders.vocabulary import map_genes
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..enrichment import enrich
-from ..gene_sets import GeneSetLibrary
+from ..gene_sets.enrichment import enrich
+from ..gene_sets.library import GeneSetLibrary
 from .base import Claims, Group, n_donors_of
 
 SETS_PER_QUERY = 50

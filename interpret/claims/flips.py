@@ -6,7 +6,7 @@ import pandas as pd
 from ...encoders.base import Recode
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..counterfactual import cut_genes, states_of_codes
+from ..perturbation.counterfactual import cut_genes, states_of_codes
 from .base import Claims
 
 GENES_PER_STATE = 3

@@ -6,10 +6,7 @@ from scipy import sparse
 
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..markers import rank_markers
-from ..matched_null import matched_test
-from ..rewiring import rewiring_test
-from ..statistics import adjust
+from ..markers.consensus_markers import markers_with_nulls
 from .base import Claims, Group, by_level, donors_of
 
 TOP_MARKERS = 50
@@ -60,27 +57,15 @@ def _markers(
     n_groups: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    donors = donors_of(parts)
-    attention = parts.attention.genes
-    table = rank_markers(
+    return markers_with_nulls(
         values,
         member,
         n_groups,
-        attention=attention,
-        donors=donors,
+        attention=parts.attention.genes,
+        donors=donors_of(parts),
         rng=rng,
         top=TOP_MARKERS,
     )
-    strata = np.zeros(len(member), np.int64) if donors is None else donors
-    at = table["group"].to_numpy(), table["gene"].to_numpy()
-    for name, test in (
-        ("matched", matched_test(attention, values, member, n_groups, strata=strata, rng=rng)),
-        ("rewired", rewiring_test(attention, member, n_groups, strata=strata, rng=rng)),
-    ):
-        q = np.ones_like(test.p)
-        q[test.tested] = adjust(test.p[test.tested])
-        table[f"{name}_z"], table[f"{name}_q"] = test.z[at], q[at]
-    return table
 
 
 def _marked_by(table: pd.DataFrame, source: Source) -> pd.DataFrame:

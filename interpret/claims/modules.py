@@ -6,8 +6,9 @@ from scipy import sparse
 
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..module_contexts import ALL, ContextModules, context_modules
-from ..strata import depth_strata as strata_by_depth
+from ..modules.context_frames import ALL
+from ..modules.contexts import ContextModules, context_modules
+from ..modules.strata import depth_strata as strata_by_depth
 from .base import Claims, Group, donors_of, n_donors_of
 
 N_GENES = 1500

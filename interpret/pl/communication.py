@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...encoders.errors import InputError
+from .frames import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,7 @@ def communication_dotplot(
     """
     import matplotlib.pyplot as plt
 
-    _need(table, ["source", "target", "ligand", "receptor", "score", "p", "q"])
+    require(table, ["source", "target", "ligand", "receptor", "score", "p", "q"])
     called = table[table["q"] < alpha]
     if not len(called):
         message = (
@@ -113,10 +114,7 @@ def communication_heatmap(
     """
     import matplotlib.pyplot as plt
 
-    _need(table, ["source", "target", "verdict"])
-    if not len(table):
-        message = "an empty table was given; at least one tested pair was expected. Test pairs."
-        raise InputError(message)
+    require(table, ["source", "target", "verdict"])
     groups = list(dict.fromkeys(sorted({*table["source"], *table["target"]})))
     chosen = table[table["verdict"] == verdict]
     counts = (
@@ -140,13 +138,3 @@ def communication_heatmap(
     if figure is not None:
         figure.colorbar(image, ax=ax, label=f"{verdict} pairs", shrink=0.7)
     return ax
-
-
-def _need(table: pd.DataFrame, columns: list[str]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing:
-        message = (
-            f"the table lacks {', '.join(missing)}; the result of cell_communication was expected. "
-            "Pass it as it was returned."
-        )
-        raise InputError(message)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ...encoders.errors import InputError
+from .frames import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def enrichment_dotplot(
     import matplotlib.pyplot as plt
 
     size = size or ("overlap" if "overlap" in table else "nes")
-    _need(table, ["query", "name", "p", "q", size])
+    require(table, ["query", "name", "p", "q", size])
     order = list(dict.fromkeys(table["query"])) if groups is None else list(groups)
     rows = _significant(table[table["query"].isin(order)], alpha)
     best = rows.sort_values(["p", "name"], kind="stable").groupby("query", sort=False).head(top)
@@ -139,7 +140,7 @@ def enrichment_barplot(
     """
     import matplotlib.pyplot as plt
 
-    _need(table, ["query", "name", "p", "q"])
+    require(table, ["query", "name", "p", "q"])
     rows = table[table["query"] == group].sort_values(["p", "name"], kind="stable").head(top)
     if rows.empty:
         known = ", ".join(map(str, table["query"].unique()[:10])) or "none"
@@ -171,7 +172,7 @@ def running_sum(curve: pd.DataFrame, *, title: str = "", ax: "Axes | None" = Non
     Parameters
     ----------
     curve
-        Result of :func:`~scypher.interpret.ranked_enrichment.running_enrichment`.
+        Result of :func:`~scypher.interpret.gene_sets.ranked_enrichment.running_enrichment`.
     title
         Name of the set.
     ax
@@ -189,7 +190,7 @@ def running_sum(curve: pd.DataFrame, *, title: str = "", ax: "Axes | None" = Non
     """
     import matplotlib.pyplot as plt
 
-    _need(curve, ["rank", "hit", "running_sum"])
+    require(curve, ["rank", "hit", "running_sum"])
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 3), layout="constrained")
     ax.plot(curve["rank"], curve["running_sum"], color="tab:green")
@@ -228,13 +229,3 @@ def _significant(table: pd.DataFrame, alpha: float) -> pd.DataFrame:
         )
         raise InputError(message)
     return rows
-
-
-def _need(table: pd.DataFrame, columns: list[str]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing:
-        message = (
-            f"a table without {', '.join(missing)} was given; expected a result of enrichment; "
-            f"its columns are {', '.join(map(str, table.columns))}: pass the whole result."
-        )
-        raise InputError(message)

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ...encoders.errors import InputError
+from .frames import require
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +20,7 @@ def module_heatmap(
     Parameters
     ----------
     pairs
-        ``pairs`` of one context of :func:`~scypher.interpret.module_contexts.gene_modules`; what
+        ``pairs`` of one context of :func:`~scypher.interpret.modules.contexts.gene_modules`; what
         it does not list is drawn as 0.
     membership
         ``membership`` of that context.
@@ -35,8 +36,8 @@ def module_heatmap(
     """
     import matplotlib.pyplot as plt
 
-    _need(pairs, ("source", "target", "correlation"))
-    _need(membership, ("name", "gene", "position", "hub_rank"))
+    require(pairs, ("source", "target", "correlation"))
+    require(membership, ("name", "gene", "position", "hub_rank"))
     shown = membership[membership["hub_rank"] <= top].reset_index(drop=True)
     n = len(shown)
     place = pd.Series(np.arange(n), index=shown["position"])
@@ -67,7 +68,7 @@ def module_evidence(modules: pd.DataFrame, *, ax: "Axes | None" = None) -> "Axes
     Parameters
     ----------
     modules
-        ``modules`` of :func:`~scypher.interpret.module_contexts.gene_modules`.
+        ``modules`` of :func:`~scypher.interpret.modules.contexts.gene_modules`.
     ax
         Axes to draw on.
 
@@ -78,7 +79,7 @@ def module_evidence(modules: pd.DataFrame, *, ax: "Axes | None" = None) -> "Axes
     """
     import matplotlib.pyplot as plt
 
-    _need(modules, ("name", "size", "mean_weight", "null_weight", "null_q"))
+    require(modules, ("name", "size", "mean_weight", "null_weight", "null_q"))
     n = len(modules)
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 1 + 0.22 * n), layout="constrained")
@@ -100,7 +101,7 @@ def method_agreement(agreement: pd.DataFrame, *, ax: "Axes | None" = None) -> "A
     Parameters
     ----------
     agreement
-        Result of :func:`~scypher.interpret.network_agreement.network_agreement`.
+        Result of :func:`~scypher.interpret.networks.agreement.network_agreement`.
     ax
         Axes to draw on.
 
@@ -111,7 +112,7 @@ def method_agreement(agreement: pd.DataFrame, *, ax: "Axes | None" = None) -> "A
     """
     import matplotlib.pyplot as plt
 
-    _need(agreement, ("method", "auprc_ratio", "early_ratio"))
+    require(agreement, ("method", "auprc_ratio", "early_ratio"))
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 3), layout="constrained")
     x = np.arange(len(agreement))
@@ -122,14 +123,3 @@ def method_agreement(agreement: pd.DataFrame, *, ax: "Axes | None" = None) -> "A
     ax.set_ylabel("times random")
     ax.legend(frameon=False)
     return ax
-
-
-def _need(table: pd.DataFrame, columns: tuple[str, ...]) -> None:
-    missing = [name for name in columns if name not in table]
-    if missing or table.empty:
-        message = (
-            f"a table of {len(table)} rows without the columns {', '.join(missing) or 'none'} was "
-            f"given; expected rows with {', '.join(columns)}; give the frame that the function "
-            "names."
-        )
-        raise InputError(message)

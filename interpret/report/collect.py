@@ -20,6 +20,7 @@ _BEST_SETS = 3
 _STATE_MARKERS = 5
 _SHIFTED_GENES = 10
 _PATH_GENES = 8
+_SIGNALS = 20
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class Module:
     context: str
     size: int
     stability: float
+    donor_stability: float
     mean_weight: float
+    null_q: float
     genes: list[str]
     enrichment: pd.DataFrame
 
@@ -88,6 +91,8 @@ class Content:
         Cell types and coarse states, largest first.
     modules
         Modules, largest first.
+    signals, regulators
+        Best rows of ``pair_communication`` and ``regulators``.
     shifts, abundance, paths, flips
         What changes between conditions per group; rows of ``state_abundance``; rows of
         ``intermediate_states`` with their best genes; rows of ``counterfactuals``.
@@ -104,6 +109,8 @@ class Content:
     labels: list[Group]
     coarse: list[Group]
     modules: list[Module]
+    signals: list[dict[str, Any]]
+    regulators: list[dict[str, Any]]
     shifts: list[Shift]
     abundance: pd.DataFrame
     paths: list[tuple[dict[str, Any], list[dict[str, Any]]]]
@@ -186,6 +193,8 @@ def collect(store: Store, dataset: str | None, *, limit: int) -> Content:
             for state in records(coarse.head(limit))
         ],
         modules=[_module(store, module, key) for module in records(modules.head(limit))],
+        signals=records(run_query(store, "pair_communication", limit=_SIGNALS, dataset=key)),
+        regulators=records(run_query(store, "regulators", limit=_SIGNALS, dataset=key)),
         shifts=[
             shift
             for group in [*sizes.head(limit).index.astype(str), *coarse.head(limit)["state"]]
@@ -278,7 +287,9 @@ def _module(store: Store, row: dict[str, Any], dataset: str) -> Module:
         context="all cells" if context == "all" else context,
         size=int(row["size"]),
         stability=row["stability"],
+        donor_stability=row["donor_stability"],
         mean_weight=row["mean_weight"],
+        null_q=row["null_q"],
         genes=list(genes["symbol"]),
         enrichment=sets,
     )

@@ -60,6 +60,7 @@ def findings(content: Content) -> list[str]:
         _attention(content),
         *_ahead(content),
         *_programs(content),
+        *_signals(content),
         *_changes(content),
         *_alarms(content),
     ]
@@ -145,10 +146,28 @@ def _programs(content: Content) -> list[str]:
     n = len(content.modules) + content.left_out["modules"]
     if not n:
         return ["The graph holds no gene modules."]
+    beyond = sum(module.null_q < 0.05 for module in content.modules)
     enriched = sum((module.enrichment["q"] < 0.05).any() for module in content.modules)
-    known = f"; {enriched} of them over-represent a known gene set at q < 0.05" if enriched else ""
+    shown = len(content.modules)
+    of = "them" if shown == n else f"the {shown} largest"
+    told = [f"{beyond} of {of} do so more than random genes of like expression"]
+    if enriched:
+        told.append(f"{enriched} over-represent a known gene set, at q < 0.05")
     verb = "was" if n == 1 else "were"
-    return [f"{count(n, 'module')} of genes that vary together {verb} found{known}."]
+    return [
+        f"{count(n, 'module')} of genes that vary together {verb} found; {', and '.join(told)}."
+    ]
+
+
+def _signals(content: Content) -> list[str]:
+    if not content.signals:
+        return []
+    n = sum(row["verdict"] == "supported" for row in content.signals)
+    shown = len(content.signals)
+    return [
+        f"Of the {count(shown, 'best pair')} of a ligand and a receptor between states {n} "
+        f"{'is' if n == 1 else 'are'} supported, also beside pairs of genes expressed alike."
+    ]
 
 
 def warnings(content: Content) -> list[tuple[str, str]]:

@@ -25,11 +25,11 @@ import pandas as pd
 from rows import Row, less, row, show
 from scipy import sparse
 
-from scypher.interpret.enrichment import enrich
-from scypher.interpret.gene_sets import GeneSetLibrary, membership, read_gmt
+from scypher.interpret.gene_sets.activity import set_activity
+from scypher.interpret.gene_sets.enrichment import enrich
+from scypher.interpret.gene_sets.library import GeneSetLibrary, membership, read_gmt
+from scypher.interpret.gene_sets.ranked_enrichment import enrich_ranked
 from scypher.interpret.inputs import log_expression
-from scypher.interpret.ranked_enrichment import enrich_ranked
-from scypher.interpret.set_activity import set_activity
 
 LISTS, QUICK_LISTS, LIST_SIZE = 50, 10, 100
 SETS, QUICK_SETS = 1_000, 100

@@ -27,9 +27,9 @@ from scipy import sparse
 from scypher.encoders.cells import Cells, prepare
 from scypher.encoders.counts import normalise
 from scypher.encoders.vocabulary import map_genes
-from scypher.interpret.group_sums import group_sums
+from scypher.interpret.markers.group_sums import group_sums
+from scypher.interpret.markers.welch import specificity
 from scypher.interpret.pipeline import Options, build_tables
-from scypher.interpret.welch import specificity
 
 if TYPE_CHECKING:
     from collections.abc import Callable

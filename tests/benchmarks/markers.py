@@ -27,11 +27,11 @@ import pandas as pd
 from rows import Row, less, row, show
 from scipy import sparse
 
-from scypher.interpret.group_sums import group_sums
-from scypher.interpret.marker_statistics import marker_statistics
-from scypher.interpret.rank_sum import rank_sum
+from scypher.interpret.markers.group_sums import group_sums
+from scypher.interpret.markers.marker_statistics import marker_statistics
+from scypher.interpret.markers.rank_sum import rank_sum
+from scypher.interpret.markers.welch import specificity, welch
 from scypher.interpret.statistics import adjust
-from scypher.interpret.welch import specificity, welch
 
 os.environ["TQDM_DISABLE"] = "1"  # read when the peers are imported
 

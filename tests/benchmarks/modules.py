@@ -31,15 +31,15 @@ import pandas as pd
 import scipy.sparse as sp
 from rows import Row, less, row, show
 
-from scypher.interpret.enrichment import enrich
-from scypher.interpret.gene_pairs import co_regulation
-from scypher.interpret.gene_sets import GeneSetLibrary, read_gmt
+from scypher.interpret.gene_sets.enrichment import enrich
+from scypher.interpret.gene_sets.library import GeneSetLibrary, read_gmt
 from scypher.interpret.inputs import log_expression
-from scypher.interpret.module_evidence import best_match, donor_stability, matched_modules
-from scypher.interpret.modules import Modules, find_modules
-from scypher.interpret.regulons import read_regulons
-from scypher.interpret.strata import depth_strata
-from scypher.interpret.stratified_null import by_stratum, correlate
+from scypher.interpret.modules.communities import Modules, find_modules
+from scypher.interpret.modules.evidence import best_match, donor_stability, matched_modules
+from scypher.interpret.modules.gene_pairs import co_regulation
+from scypher.interpret.modules.strata import depth_strata
+from scypher.interpret.modules.stratified_null import by_stratum, correlate
+from scypher.interpret.networks.regulons import read_regulons
 from scypher.interpret.variable_genes import select_genes
 
 N_PROGRAMS = 20

@@ -28,8 +28,8 @@ from scipy.stats import rankdata, spearmanr
 from scypher.encoders.cells import Cells, prepare
 from scypher.encoders.counts import normalise
 from scypher.encoders.registry import get_encoder
-from scypher.interpret.marker_statistics import marker_statistics
-from scypher.interpret.perturbation import perturb
+from scypher.interpret.markers.marker_statistics import marker_statistics
+from scypher.interpret.perturbation.changes import perturb
 
 TARGETS = ("IFNGR1", "IFNGR2", "JAK2", "STAT1")
 FALLING = ("PSMB9", "STAT1", "UBE2L6")

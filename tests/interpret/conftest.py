@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from scypher.interpret.gene_sets import immune_textbook
+from scypher.interpret.gene_sets.library import immune_textbook
 from scypher.interpret.options import Options
 from scypher.interpret.pipeline import build_tables
 from scypher.kg import Graph

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, binomtest, ks_1samp, uniform
 
 from scypher.interpret.abundance import MAX_CONTROL_SHARE, compare_abundance, compare_conditions
-from scypher.interpret.donor_samples import collect_samples
+from scypher.interpret.donors.samples import collect_samples
 
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray]
 Column = Callable[[np.ndarray, np.ndarray], np.ndarray | None]

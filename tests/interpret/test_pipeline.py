@@ -183,6 +183,7 @@ def test_both_stores_hold_and_answer_the_same(
         "communication",
         "pair_communication",
         "regulation",
+        "regulators",
         "shift_enrichment",
         "shifted_genes",
         "state_abundance",

@@ -43,6 +43,7 @@ SECTIONS = [
     "states",
     "markers",
     "modules",
+    "signals",
     "changes",
     "provenance",
     "limits",
@@ -215,6 +216,27 @@ def test_numbers_are_those_of_the_queries(toy_store: Store, tmp_path: Path) -> N
     assert [row[5] for row in sets] == ["<1e-300"] * len(found)
 
 
+def test_signals_and_regulators_are_those_of_the_queries(toy_store: Store, tmp_path: Path) -> None:
+    page = read(write_report(toy_store, tmp_path / "report.html"))
+    signals = run_query(toy_store, "pair_communication", dataset="alpha")
+    table = page.table("From", "To", "Ligand", "Receptor", "Verdict")
+    assert [row[2:5] for row in table] == [
+        [row.ligand, row.receptor, row.verdict.replace("_", " ")] for row in signals.itertuples()
+    ]
+    factors = run_query(toy_store, "regulators", dataset="alpha")
+    table = page.table("Factor", "Resource")
+    assert [(row[0], *map(int, row[3:7])) for row in table] == [
+        (row.symbol, row.n_targets, row.n_correlated, row.n_agreeing, row.n_contrary)
+        for row in factors.itertuples()
+    ]
+    text = " ".join("".join(page.text).split())
+    modules = run_query(toy_store, "modules", dataset="alpha")
+    beyond = int((modules["null_q"] < 0.05).sum())
+    assert f"{beyond} of them do so more than random genes of like expression" in text
+    n = int((signals["verdict"] == "supported").sum())
+    assert f"between states {n} {'is' if n == 1 else 'are'} supported" in text
+
+
 def test_rankings_side_by_side(save: Saver, tmp_path: Path) -> None:
     graph = toy_graph()
     key = ("CellType", "MARKED_BY", "Gene")
@@ -273,6 +295,7 @@ def test_hostile_names_are_text(save: Saver, tmp_path: Path) -> None:
         ("CellType",),
         ("State",),
         ("MARKED_BY",),
+        ("COMMUNICATES_WITH", "REGULATES"),
         ("Donor",),
         ("CellType", "State", "Module", "GeneSet", "Donor"),
     ],
@@ -289,6 +312,8 @@ def test_what_is_missing_is_said(save: Saver, tmp_path: Path, missing: tuple[str
         "CellType": "carry no cell type labels",
         "State": "holds no states",
         "MARKED_BY": "holds no markers",
+        "COMMUNICATES_WITH": "--ligand-receptor FILE.tsv",
+        "REGULATES": "--regulons FILE.tsv",
         "Donor": "Donors are unknown: p values rank genes",
     }
     for one in missing:

@@ -9,10 +9,10 @@ from scipy.special import polygamma
 
 from scypher.encoders.counts import normalise
 from scypher.encoders.errors import InputError
-from scypher.interpret.donor_design import choose_design, sign_flips
-from scypher.interpret.enrichment import enrich
-from scypher.interpret.gene_sets import read_gmt
-from scypher.interpret.moderated_t import _inverse_trigamma, moderated_p
+from scypher.interpret.donors.design import choose_design, sign_flips
+from scypher.interpret.donors.moderated_t import _inverse_trigamma, moderated_p
+from scypher.interpret.gene_sets.enrichment import enrich
+from scypher.interpret.gene_sets.library import read_gmt
 from scypher.interpret.shift import find_shift
 
 COLUMNS = [

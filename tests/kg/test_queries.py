@@ -37,10 +37,12 @@ MARKERS = [
 ALPHA, BETA = toy_graph("alpha"), toy_graph("beta", seed=5, n_cells=10)
 BOTH = ALPHA.merge(BETA)
 ASKED: dict[str, dict[str, Any]] = {
+    "attended_genes": {"cell": "alpha:c1"},
     "cell": {"cell": "alpha:c1"},
     "communication": {"source": "S1", "target": "alpha:S2"},
     "counterfactuals": {"state": "alpha:S1"},
     "gene_path": {"first": "CD79A", "second": "NKG7"},
+    "expressed_genes": {"cell": "c1", "dataset": "alpha"},
     "find_gene_sets": {"text": "cell"},
     "find_genes": {"text": "cd"},
     "genes_of_module": {"module": "M1"},

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 from rows import Row, row
 
-from scypher.interpret.communication import communicate
-from scypher.interpret.communication_scores import group_profiles
+from scypher.interpret.communication.groups import communicate
+from scypher.interpret.communication.ligand_receptor import PairGenes, locate_pairs, read_pairs
+from scypher.interpret.communication.scores import group_profiles
 from scypher.interpret.inputs import groups_of, log_expression
-from scypher.interpret.ligand_receptor import PairGenes, locate_pairs, read_pairs
 
 DRAWS, QUICK = 20, 3
 NOMINAL = 0.05

@@ -16,7 +16,7 @@ from rows import Row, less
 from scypher.encoders.cells import prepare
 from scypher.encoders.counts import normalise
 from scypher.interpret.inputs import groups_of
-from scypher.interpret.marker_statistics import adjust_known, marker_statistics
+from scypher.interpret.markers.marker_statistics import adjust_known, marker_statistics
 
 REPETITIONS, QUICK = 34, 4
 NOMINAL = 0.05

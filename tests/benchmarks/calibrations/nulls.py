@@ -18,8 +18,8 @@ from scipy import sparse
 from scypher.encoders.cells import Cells, prepare
 from scypher.encoders.counts import normalise
 from scypher.encoders.registry import get_encoder
+from scypher.interpret.markers.rank_sum import rank_sum
 from scypher.interpret.matched_null import calibrate
-from scypher.interpret.rank_sum import rank_sum
 from scypher.interpret.statistics import adjust
 from scypher.interpret.variable_genes import select_genes
 from scypher.kg.attention import attend, top_tokens

@@ -3,7 +3,7 @@
 from collections import Counter
 from itertools import product
 
-from reference.walk import Node, Row, View, fields, of
+from reference.walk import Edge, Node, Row, View, down, fields, of, ordered
 
 from scypher.kg.schema import METADATA_EDGES
 
@@ -43,6 +43,34 @@ def cell(view: View, *, cell: str) -> list[Row]:
             }
             rows.append(((node[1], kind, key, state, substate, code), row))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
+
+
+def attended_genes(view: View, *, cell: str, limit: int, dataset: str) -> list[Row]:
+    """Answer: which genes are most attended in a cell?"""
+    found = _to_genes(view, cell, dataset, "ATTENDS_TO")
+    found = ordered(found, lambda edge: (down(edge[1].get("encoder")), edge[0][1], edge[2][1]))
+    return [_told(view, edge, "encoder", "graph") for edge in found[:limit]]
+
+
+def expressed_genes(view: View, *, cell: str, limit: int, dataset: str) -> list[Row]:
+    """Answer: which genes does a cell express most?"""
+    found = _to_genes(view, cell, dataset, "EXPRESSES")
+    found = ordered(found, lambda edge: (edge[1]["rank"], edge[0][1], edge[2][1]))
+    return [_told(view, edge, "value", "rank") for edge in found[:limit]]
+
+
+def _to_genes(view: View, cell: str, dataset: str, kind: str) -> list[Edge]:
+    return [
+        edge
+        for edge in view.edges(kind, ("Cell",), ("Gene",))
+        if view.called(edge[0], cell) and of(dataset, view.get(edge[0], "dataset"))
+    ]
+
+
+def _told(view: View, edge: Edge, *names: str) -> Row:
+    node, values, gene = edge
+    row = {"cell": node[1], "gene": gene[1], "symbol": view.get(gene, "symbol")}
+    return row | fields(values, *names)
 
 
 def cell_map(view: View, *, dataset: str) -> list[Row]:

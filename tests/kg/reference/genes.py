@@ -3,7 +3,7 @@
 from itertools import pairwise, product
 
 import networkx as nx
-from reference.walk import Edge, Row, View, down, fields, of, ordered
+from reference.walk import Edge, Node, Row, View, down, fields, of, ordered
 
 LONGEST = 12
 """Edges of the longest path that is looked for."""
@@ -87,6 +87,34 @@ def regulation(view: View, *, gene: str, limit: int, dataset: str) -> list[Row]:
         }
         for factor, values, target in ordered(found, place)[:limit]
     ]
+
+
+def regulators(view: View, *, limit: int, dataset: str) -> list[Row]:
+    """Answer: which transcription factors vary with their targets as a resource says?"""
+    found: dict[tuple[Node, str, str, str], list[Edge]] = {}
+    for edge in view.edges("REGULATES", ("Gene",), ("Gene",)):
+        if of(dataset, edge[1]["dataset"]):
+            key = (edge[0], *(edge[1][name] for name in ("dataset", "context", "resource")))
+            found.setdefault(key, []).append(edge)
+    rows = []
+    for (factor, data, context, resource), edges in found.items():
+        told = [(edge[1].get("correlation_q"), edge[2]) for edge in edges]
+        told.sort(key=lambda item: (item[0] is None, item[0] or 0.0, item[1][1]))
+        signs = [edge[1].get("sign_agrees") for edge in edges]
+        row = {
+            "regulator": factor[1],
+            "symbol": view.get(factor, "symbol"),
+            "resource": resource,
+            "context": context,
+            "n_targets": len(edges),
+            "n_correlated": sum(q is not None and q < 0.05 for q, _ in told),
+            "n_agreeing": signs.count("yes"),
+            "n_contrary": signs.count("no"),
+            "targets": [view.get(target, "symbol") for _, target in told[:5]],
+        }
+        order = (-row["n_agreeing"], -row["n_correlated"], row["n_targets"])
+        rows.append(((*order, factor[1], data, context, resource), row))
+    return [row for _, row in sorted(rows, key=lambda item: item[0])[:limit]]
 
 
 def gene_path(view: View, *, first: str, second: str) -> list[Row]:

@@ -3,7 +3,7 @@
 from functools import cache
 from pathlib import Path
 
-from scypher.interpret.gene_sets import immune_textbook
+from scypher.interpret.gene_sets.library import immune_textbook
 from scypher.interpret.options import Options
 from scypher.interpret.pipeline import build_tables
 from scypher.kg.graph import Graph

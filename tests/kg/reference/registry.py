@@ -11,15 +11,18 @@ Answer = Callable[..., list[Row]]
 ANSWERS: dict[str, Answer] = {
     answer.__name__: answer
     for answer in (
+        cells.attended_genes,
         cells.cell,
         cells.cell_map,
         cells.datasets,
+        cells.expressed_genes,
         cells.summary,
         genes.gene_path,
         genes.genes_of_module,
         genes.modules,
         genes.modules_of_gene,
         genes.regulation,
+        genes.regulators,
         groups.counterfactuals,
         groups.intermediate_states,
         groups.path_genes,

@@ -1,0 +1,1 @@
+"""Donors as the replicates of a comparison: designs, means, and the moderated t test."""

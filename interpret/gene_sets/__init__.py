@@ -1,0 +1,1 @@
+"""Gene sets: libraries, enrichment of lists and rankings, activity in cells, redundancy."""

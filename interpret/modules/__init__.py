@@ -1,0 +1,1 @@
+"""Modules of co-varying genes: pairs, communities, their evidence, and how conditions differ."""

@@ -1,0 +1,1 @@
+"""Networks of genes: measures of association, regulons, and how far the two agree."""

@@ -1,0 +1,1 @@
+"""Genes that an encoder places close together, and analogies of genes, beside chance."""
