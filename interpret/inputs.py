@@ -12,7 +12,7 @@ from ..encoders.counts import COUNTS_PER_CELL, is_integral
 from ..encoders.errors import InputError
 from ..kg.metadata import UNKNOWN
 from .markers.group_sums import Chunks, in_chunks
-from .statistics import Ints
+from .statistics import Floats, Ints
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -101,6 +101,24 @@ def attention_of(adata: "AnnData", encoder: str) -> sparse.csr_matrix:
         )
         raise InputError(message)
     return sparse.csr_matrix(adata.layers[name])
+
+
+def gene_embedding_of(adata: "AnnData", encoder: str) -> Floats:
+    """Return the static embedding of each gene that an encoder wrote, shape (n_genes, width).
+
+    Raises
+    ------
+    InputError
+        The encoder wrote none.
+    """
+    name = slots.gene_embedding(encoder)
+    if name not in adata.varm:
+        message = (
+            f"the data hold no varm[{name!r}]; expected gene embeddings of the encoder "
+            f"{encoder!r}; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
+        )
+        raise InputError(message)
+    return np.asarray(adata.varm[name], dtype=np.float64)
 
 
 def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:

@@ -9,7 +9,7 @@ from scipy import sparse
 from ...encoders.vocabulary import map_genes
 from ...kg.build import Parts
 from ...kg.evidence import Source, with_evidence
-from ..networks.associations import associate
+from ..modules.associations import associate
 from ..networks.links import gene_network, network_genes
 from ..networks.regulons import Regulons
 from .base import Claims, n_donors_of

@@ -198,6 +198,7 @@ def spot_communication(
     totals: str | None = None,
     gene_symbols: str | None = None,
     spatial_key: str = "spatial",
+    weights_key: str | None = None,
     k: int = 6,
     n_permutations: int = 1000,
     seed: int = 0,
@@ -219,6 +220,10 @@ def spot_communication(
         Column of ``var`` with the symbols, the names of the genes when not given.
     spatial_key
         Where in ``obsm`` the coordinates are.
+    weights_key
+        Where in ``obsp`` weighted edges are, from the spot in the row to that in the column, such
+        as attention to neighbours (its rows attend: give its transpose); the ``k`` nearest spots,
+        all alike, when not given.
     k, n_permutations
         See :func:`spatial_communicate`.
     seed
@@ -244,6 +249,7 @@ def spot_communication(
             "coordinates of the spots",
             "name where they are",
         )
+    edges, weights = (None, None) if weights_key is None else _weighted(adata, weights_key)
     n = adata.n_obs
     whole = ["all"], np.zeros(n, dtype=np.int64)
     labels, groups = whole if groupby is None else groups_of(adata, groupby)
@@ -257,6 +263,8 @@ def spot_communication(
         found,
         sections=sections,
         k=k,
+        edges=edges,
+        weights=weights,
         rng=np.random.default_rng(seed),
         n_permutations=n_permutations,
     )
@@ -264,3 +272,16 @@ def spot_communication(
     if key_added is not None:
         adata.uns[key_added] = named
     return named
+
+
+def _weighted(adata: "AnnData", key: str) -> tuple[tuple[Ints, Ints], Floats]:
+    """Return the edges of a slot of ``obsp``, and their weights."""
+    if key not in adata.obsp:
+        refuse(
+            f"there is no {key!r} in obsp; it has: {', '.join(map(str, adata.obsp)) or 'none'}",
+            "weights of edges between spots",
+            "name where they are, or leave it out",
+        )
+    found = sp.coo_matrix(adata.obsp[key])
+    edges = found.row.astype(np.int64), found.col.astype(np.int64)
+    return edges, np.asarray(found.data, dtype=np.float64)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from ...encoders.errors import InputError
 from ..statistics import Floats, Ints
 from ..variable_genes import select_genes
-from .communities import Modules, find_modules
+from .associations import Measure
+from .communities import Modules
+from .context import Context
 from .context_frames import ALL, MIN_CELLS, Found, context_frames
 from .evidence import donor_stability, eigengenes, matched_module_null
-from .gene_pairs import co_regulation
-from .strata import depth_strata
 
 if TYPE_CHECKING:
     pass
@@ -73,7 +73,9 @@ class ContextModules:
 def context_modules(
     expression: sp.csr_matrix,
     *,
+    measure: Measure = "correlation",
     attention: sp.csr_matrix | None = None,
+    gene_vectors: Floats | None = None,
     groups: Ints | None = None,
     labels: list[str] | None = None,
     donors: Ints | None = None,
@@ -91,15 +93,22 @@ def context_modules(
     In each context its most variable genes are tested for co-variation within strata of depth and
     donor (:func:`~scypher.interpret.modules.gene_pairs.co_regulation`), and modules are communities
     of the network of closest pairs (:func:`~scypher.interpret.modules.communities.find_modules`).
-    Without a resource of transcription factors they say which genes co-vary, not what regulates
-    them.
+    Pairs may be measured otherwise (:func:`~scypher.interpret.modules.associations.associate`); the
+    evidence of a module is its correlation of expression all the same. Without a resource of
+    transcription factors they say which genes co-vary, not what regulates them.
 
     Parameters
     ----------
     expression
         log1p of counts per 10,000, shape (n_cells, n_genes).
+    measure
+        How pairs are measured; of others than ``correlation`` the weight of a pair (cosine, or the
+        correlation of attention or of metacells) stands in its column ``correlation``.
     attention
-        Attention of cells to genes, same shape: tested beside the expression over all cells.
+        Attention of cells to genes, same shape: by ``correlation`` tested beside the expression
+        over all cells; ``attention`` and ``context`` need it.
+    gene_vectors
+        Static embedding of each gene, which ``context`` needs.
     groups
         Group of each cell from 0, -1 for none; ``None`` for the context ``all`` alone.
     labels
@@ -126,12 +135,14 @@ def context_modules(
     Raises
     ------
     InputError
-        Groups, donors, totals or names do not fit the expression, or a group is named ``all``.
+        Groups, donors, totals or names do not fit the expression, a group is named ``all``, or the
+        measure lacks attention or vectors.
     """
     n_cells = expression.shape[0]
     names = genes or [str(place) for place in range(expression.shape[1])]
     depth = np.diff(expression.indptr) if totals is None else np.asarray(totals)
     _check(expression, groups, labels, donors, depth, names)
+    by_attention = measure in ("attention", "context")
     found, pairs, contexts = [], [], []
     for context, cells in _contexts(n_cells, groups, labels):
         if context != ALL and len(cells) < min_cells:
@@ -139,15 +150,17 @@ def context_modules(
             contexts.append((context, len(cells), 0, 0, float("nan"), reason))
             continue
         whole = context == ALL
-        values = expression[cells]
+        values = expression if whole else expression[cells]
         tested = select_genes(values, n_genes if whole else n_group_genes or n_genes)
-        one = _Context(
+        one = Context(
             values,
             depth[cells],
             None if donors is None else donors[cells],
             tested,
             max(_PAIRS if whole else 0, 10 * len(tested)),
-            attention if whole else None,
+            _part(attention, cells, whole=whole, needed=by_attention),
+            measure=measure,
+            gene_vectors=gene_vectors,
         )
         halve = whole or halve_groups
         near, modules, halves = _found(one, rng, n_permutations, halve=halve)
@@ -166,45 +179,17 @@ def context_modules(
     )
 
 
-@dataclass(frozen=True)
-class _Context:
-    """Cells of one context and the genes tested in it."""
-
-    expression: sp.csr_matrix
-    depth: NDArray[Any]
-    donors: Ints | None
-    genes: Ints
-    max_pairs: int
-    attention: sp.csr_matrix | None = None
-
-    @property
-    def n_donors(self) -> int:
-        return 0 if self.donors is None else len(np.unique(self.donors[self.donors >= 0]))
-
-    def part(self, cells: Ints) -> "_Context":
-        donors = None if self.donors is None else self.donors[cells]
-        return _Context(
-            self.expression[cells], self.depth[cells], donors, self.genes, self.max_pairs
-        )
-
-    def modules(
-        self, rng: np.random.Generator, n_permutations: int
-    ) -> tuple[pd.DataFrame, Modules]:
-        pairs = co_regulation(
-            self.expression,
-            attention=self.attention,
-            strata=depth_strata(self.depth, self.donors),
-            genes=self.genes,
-            rng=rng,
-            n_permutations=n_permutations,
-            max_pairs=self.max_pairs,
-        )
-        n_genes = self.expression.shape[1]
-        return pairs, find_modules(pairs, n_genes, rng=rng, expression=self.expression)
+def _part(
+    attention: sp.csr_matrix | None, cells: Ints, *, whole: bool, needed: bool
+) -> sp.csr_matrix | None:
+    """Return the attention of a context; of a group only where its modules are made of it."""
+    if attention is None or whole:
+        return attention
+    return attention[cells] if needed else None
 
 
 def _found(
-    one: _Context, rng: np.random.Generator, n_permutations: int, *, halve: bool
+    one: Context, rng: np.random.Generator, n_permutations: int, *, halve: bool
 ) -> tuple[pd.DataFrame, Modules, float]:
     """Return the pairs and modules of a context, with evidence, and the agreement of halves."""
     pairs, found = one.modules(rng, n_permutations)

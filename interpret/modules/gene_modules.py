@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..inputs import groups_of, log_expression
+from ..inputs import attention_of, gene_embedding_of, groups_of, log_expression
+from .associations import Measure
 from .contexts import ContextModules, context_modules
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ def gene_modules(
     adata: "AnnData",
     *,
     groupby: str | None = None,
+    measure: Measure = "correlation",
+    encoder: str = "cellvq",
     donor: str | None = None,
     layer: str | None = None,
     n_genes: int = 1500,
@@ -29,6 +32,12 @@ def gene_modules(
         Counts, or log1p of counts per 10,000.
     groupby
         Column of ``obs`` whose groups of at least 100 cells are contexts of their own.
+    measure
+        How pairs of genes are measured: ``correlation`` over cells, over metacells (``metacell``),
+        of the attention of cells (``attention``), or the cosine of what cells attend to along with
+        a gene (``context``); see :func:`~scypher.interpret.modules.contexts.context_modules`.
+    encoder
+        Name of the encoder whose slots the last two read.
     donor
         Column of ``obs`` with the donor: co-variation is asked for within donors, and modules are
         looked for again in halves of them.
@@ -45,12 +54,17 @@ def gene_modules(
     Raises
     ------
     InputError
-        There is no such layer or column, or values are negative or not finite.
+        There is no such layer or column, the cells are not encoded, or values are negative or not
+        finite.
     """
     expression = log_expression(adata, layer=layer)
+    by_attention = measure in ("attention", "context")
     labels, groups = (None, None) if groupby is None else groups_of(adata, groupby)
     result = context_modules(
         expression,
+        measure=measure,
+        attention=attention_of(adata, encoder) if by_attention else None,
+        gene_vectors=gene_embedding_of(adata, encoder) if measure == "context" else None,
         groups=groups,
         labels=labels,
         donors=None if donor is None else groups_of(adata, donor)[1],

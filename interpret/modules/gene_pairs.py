@@ -69,15 +69,47 @@ def co_regulation(
     by_expression = pair_test(expression, strata, genes, rng=rng, n_permutations=n_permutations)
     columns = _columns("correlation", by_expression, pairs)
     closeness = _mutual_rank(by_expression.z, columns["correlation_q"], pairs)
-    if attention is None:
-        nothing = np.zeros(len(pairs[0]))
-        columns |= {"attention": nothing, "attention_z": nothing}
-        columns |= {"attention_p": nothing + 1, "attention_q": nothing + 1}
-    else:
+    if attention is not None:
         by_attention = pair_test(attention, strata, genes, rng=rng, n_permutations=n_permutations)
         columns |= _columns("attention", by_attention, pairs)
         other = _mutual_rank(by_attention.z, columns["attention_q"], pairs)
         closeness = np.minimum(closeness, other)
+    return _closest(genes, columns, closeness, max_pairs=max_pairs, n_cells=expression.shape[0])
+
+
+def closest_pairs(test: PairTest, genes: Ints, *, max_pairs: int, n_cells: int) -> pd.DataFrame:
+    """Return the closest pairs of genes by any measure, as :func:`co_regulation` returns them.
+
+    Parameters
+    ----------
+    test
+        Weight, z and p of all pairs; the weight stands in the column ``correlation``.
+    genes
+        Positions of the genes, ascending.
+    max_pairs
+        Pairs to return, the closest by mutual rank.
+    n_cells
+        Cells that were asked.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of :func:`co_regulation`.
+    """
+    pairs = np.triu_indices(len(genes), k=1)
+    columns = _columns("correlation", test, pairs)
+    closeness = _mutual_rank(test.z, columns["correlation_q"], pairs)
+    return _closest(genes, columns, closeness, max_pairs=max_pairs, n_cells=n_cells)
+
+
+def _closest(
+    genes: Ints, columns: dict[str, Floats], closeness: Floats, *, max_pairs: int, n_cells: int
+) -> pd.DataFrame:
+    pairs = np.triu_indices(len(genes), k=1)
+    if "attention" not in columns:
+        nothing = np.zeros(len(pairs[0]))
+        columns |= {"attention": nothing, "attention_z": nothing}
+        columns |= {"attention_p": nothing + 1, "attention_q": nothing + 1}
     found = np.flatnonzero(np.isfinite(closeness))
     strength = np.abs(columns["correlation_z"][found])
     kept = np.sort(found[np.lexsort((-strength, closeness[found]))[:max_pairs]])
@@ -86,7 +118,7 @@ def co_regulation(
             "source": genes[pairs[0][kept]],
             "target": genes[pairs[1][kept]],
             **{name: values[kept] for name, values in columns.items()},
-            "n_cells": np.full(len(kept), expression.shape[0]),
+            "n_cells": np.full(len(kept), n_cells),
         }
     )
 

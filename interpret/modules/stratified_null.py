@@ -138,6 +138,15 @@ def expressing_cells(columns: sp.csr_matrix) -> Ints:
     return np.bincount(columns.indices[columns.data != 0], minlength=columns.shape[1])
 
 
+def permuted_columns(columns: sp.csr_matrix, size: Ints, rng: np.random.Generator) -> sp.csr_matrix:
+    """Return columns permuted within strata, each on its own; cells of a stratum side by side."""
+    parts = []
+    for dense, places in _blocks(columns, size):
+        _permute(dense, places, rng)
+        parts.append(sp.csr_matrix(dense.T))
+    return sp.vstack(parts, format="csr") if parts else columns
+
+
 def like_expressed(expressing: Ints, genes: Ints) -> list[Ints]:
     """Return up to 8 bins of genes, of 40 genes or more, in the order of expressing cells."""
     order = genes[np.argsort(expressing[genes], kind="stable")]

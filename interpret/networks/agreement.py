@@ -1,7 +1,7 @@
 """How far each method of finding links agrees with a resource of regulons, side by side."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -9,8 +9,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...encoders.errors import InputError
+from ..modules.associations import Measure, associate
 from ..statistics import Floats, Ints
-from .associations import associate
 from .links import measured_links, network_genes
 from .regulons import Regulons
 
@@ -36,7 +36,7 @@ def network_agreement(
     All methods rank the same pairs: every factor of the resource with at most ``max_targets``
     random targets. Undirected measures give both directions the same score. The columns are those
     of :func:`resource_agreement`; methods are ``correlation``, ``metacell``, ``attention``,
-    ``embedding``, ``trees`` (:func:`tree_importance`) and ``out-degree``.
+    ``embedding``, ``context``, ``trees`` (:func:`tree_importance`) and ``out-degree``.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def network_agreement(
     rng
         Source of targets, cells, metacells and trees.
     strata, donors, gene_vectors
-        See :func:`~scypher.interpret.networks.associations.associate`.
+        See :func:`~scypher.interpret.modules.associations.associate`.
     attention
         Attention of cells to genes, absent = 0, shape of ``expression``.
     max_genes
@@ -69,9 +69,9 @@ def network_agreement(
     if len(targets) > max_targets:
         targets = np.sort(rng.choice(targets, max_targets, replace=False))
     scores: dict[str, NDArray[np.floating[Any]]] = {}
-    for measure in ("correlation", "metacell", "attention", "embedding"):
-        matrix = attention if measure == "attention" else expression
-        if matrix is None or (measure == "embedding" and gene_vectors is None):
+    for measure in get_args(Measure):
+        matrix = attention if measure in ("attention", "context") else expression
+        if matrix is None or (measure in ("embedding", "context") and gene_vectors is None):
             continue
         scores[measure] = associate(
             measure,

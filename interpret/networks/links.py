@@ -8,10 +8,10 @@ import scipy.sparse as sp
 
 from ...encoders.errors import InputError
 from ..inputs import groups_of, log_expression
+from ..modules.associations import Association, associate
 from ..modules.context_frames import ALL, MIN_CELLS
 from ..modules.strata import depth_strata
 from ..statistics import Ints, adjust
-from .associations import Association, associate
 from .regulons import Regulons
 
 if TYPE_CHECKING:

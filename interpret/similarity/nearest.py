@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from ...encoders import slots
 from ...encoders.errors import InputError
 from ..gene_names import gene_positions
-from ..inputs import attention_of, groups_of, log_expression
+from ..inputs import attention_of, gene_embedding_of, groups_of, log_expression
 from ..statistics import Floats
 from .gene_similarity import attended_contexts, gene_analogies, similar_genes
 
@@ -139,14 +138,7 @@ def _described(
     adata: "AnnData", encoder: str, groupby: str | None, group: str | None, *, layer: str | None
 ) -> tuple[Floats, Floats]:
     """Return the embedding of every gene, and what null genes share with those asked about."""
-    key = slots.gene_embedding(encoder)
-    if key not in adata.varm:
-        message = (
-            f"the data hold no varm[{key!r}]; expected gene embeddings of the encoder "
-            f"{encoder!r}; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
-        )
-        raise InputError(message)
-    static = np.asarray(adata.varm[key], dtype=np.float64)
+    static = gene_embedding_of(adata, encoder)
     expression = log_expression(adata, layer=layer)
     if groupby is None and group is None:
         norm = np.linalg.norm(static, axis=1)

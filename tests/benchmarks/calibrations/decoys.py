@@ -8,12 +8,13 @@ decoys are expressed by some groups more than by others too. 20 draws (3 when qu
 lr_blood_tonsil_204genes (a panel) and blood_kang_ifnb (all genes); the true pairs stand below.
 """
 
+import time
 from pathlib import Path
 
 import anndata
 import numpy as np
 import pandas as pd
-from rows import Row, row
+from rows import Row, less, row
 
 from scypher.interpret.communication.groups import communicate
 from scypher.interpret.communication.ligand_receptor import PairGenes, locate_pairs, read_pairs
@@ -24,6 +25,7 @@ DRAWS, QUICK = 20, 3
 NOMINAL = 0.05
 NEAR, NEAREST = 30, 10
 DETECTED = 0.1
+MOST_SECONDS = 60.0
 SETS = (("lr_blood_tonsil_204genes", "total_counts_all_genes"), ("blood_kang_ifnb", None))
 
 
@@ -42,14 +44,26 @@ def rows(data: Path, quick: bool) -> list[Row]:
         detected = np.asarray((values > 0).mean(axis=0)).ravel()
         shares_in = group_profiles(values[groups >= 0], groups[groups >= 0], len(labels))[1]
         among = np.flatnonzero(shares_in.max(axis=0) >= DETECTED)
-        shares = []
+        shares, seconds = [], []
         for number in range(1 + (QUICK if quick else DRAWS)):
             # The first are the pairs themselves.
             asked = decoys(found, mean, detected, among, rng) if number else found
+            start = time.perf_counter()
             table = communicate(
                 values, groups, len(labels), asked, donors=donors, known=found, rng=rng
             )
+            seconds.append(time.perf_counter() - start)
             shares.append(_shares(table))
+        out.append(
+            less(
+                f"{name}, {len(labels)} types, {len(found)} pairs, 1,000 permutations",
+                "time",
+                unit="s",
+                ours=float(np.median(seconds)),
+                peer=MOST_SECONDS,
+                peer_name="limit",
+            )
+        )
         for measure in shares[0]:
             decoy = float(np.mean([share[measure] for share in shares[1:]]))
             for what, ours in (("decoys", decoy), ("pairs", shares[0][measure])):

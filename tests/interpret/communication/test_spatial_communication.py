@@ -1,5 +1,6 @@
 import anndata
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse as sp
 
@@ -147,6 +148,14 @@ class TestVerb:
         )
         assert table.iloc[0][["source", "target", "ligand"]].tolist() == ["left", "left", "A"]
         assert len(spots.uns["near"]) == 4
+        source, target = neighbour_edges(places, k=4)
+        shape = (len(places), len(places))
+        spots.obsp["same"] = sp.csr_matrix((np.full(len(source), 2.0), (source, target)), shape)
+        options = {"groupby": "layer", "n_permutations": 99}
+        again = spot_communication(spots, pairs, weights_key="same", **options)
+        pd.testing.assert_frame_equal(again, table)
+        with pytest.raises(InputError, match="there is no 'other' in obsp; it has: same"):
+            spot_communication(spots, pairs, weights_key="other", **options)
 
     def test_layers_of_the_cortex(self, data_dir):
         spots = anndata.read_h5ad(data_dir / "spatial_dlpfc_151510.h5ad")

@@ -8,12 +8,12 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from scypher.encoders.errors import InputError
 from scypher.interpret.inputs import log_expression
+from scypher.interpret.modules.associations import associate
 from scypher.interpret.networks.agreement import (
     network_agreement,
     resource_agreement,
     tree_importance,
 )
-from scypher.interpret.networks.associations import associate
 from scypher.interpret.networks.links import gene_network, network_genes, regulatory_network
 from scypher.interpret.networks.regulons import Regulons, read_regulons
 
@@ -113,7 +113,15 @@ def test_real_methods_side_by_side(data_dir):
         gene_vectors=rng.standard_normal((len(names), 8)),
         max_targets=40,
     )
-    measures = ["correlation", "metacell", "attention", "embedding", "trees", "out-degree"]
+    measures = [
+        "correlation",
+        "metacell",
+        "attention",
+        "embedding",
+        "context",
+        "trees",
+        "out-degree",
+    ]
     assert table["method"].tolist() == measures
     assert table["auprc"][0] == pytest.approx(table["auprc"][2])
     assert (table["n_targets"] <= 40).all()

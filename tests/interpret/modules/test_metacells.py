@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 
 from scypher.encoders.errors import InputError
-from scypher.interpret.networks.metacells import (
+from scypher.interpret.modules.metacells import (
     group_metacells,
     metacell_residuals,
     principal_components,

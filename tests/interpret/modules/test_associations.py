@@ -4,6 +4,7 @@ import scipy.sparse as sp
 from programs import log_expression, plant
 
 from scypher.encoders.errors import InputError
+from scypher.interpret.modules.associations import associate
 from scypher.interpret.modules.pair_correlation import correlation_matrix
 from scypher.interpret.modules.strata import depth_strata
 from scypher.interpret.modules.stratified_null import (
@@ -14,7 +15,6 @@ from scypher.interpret.modules.stratified_null import (
     no_draws,
     pair_test,
 )
-from scypher.interpret.networks.associations import associate
 
 N_CELLS, N_GENES = 1200, 320
 
@@ -45,7 +45,7 @@ def upper(square):
     return square[np.triu_indices(len(square), k=1)]
 
 
-@pytest.mark.parametrize("measure", ["correlation", "metacell", "attention"])
+@pytest.mark.parametrize("measure", ["correlation", "metacell", "attention", "context"])
 def test_shuffled_data_give_uniform_p(measure):
     values, strata, donor = counts()
     below = []
@@ -57,6 +57,7 @@ def test_shuffled_data_give_uniform_p(measure):
             strata=strata,
             donors=donor,
             rng=np.random.default_rng(seed),
+            gene_vectors=np.random.default_rng(9).standard_normal((N_GENES, 32)),
             n_permutations=4,
         )
         p = upper(found.p)

@@ -8,7 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ..modules.stratified_null import (
+from ..statistics import Floats, Ints, refuse
+from .attended_pairs import attended_pairs
+from .metacells import group_metacells, metacell_residuals, principal_components
+from .stratified_null import (
     Matrix,
     PooledNull,
     add_draws,
@@ -17,10 +20,8 @@ from ..modules.stratified_null import (
     no_draws,
     pair_test,
 )
-from ..statistics import Floats, Ints, refuse
-from .metacells import group_metacells, metacell_residuals, principal_components
 
-Measure = Literal["correlation", "metacell", "attention", "embedding"]
+Measure = Literal["correlation", "metacell", "attention", "embedding", "context"]
 
 _FOLDS, _FEWEST = 4, 40
 
@@ -34,6 +35,10 @@ _NULLS = {
         "genes; null draws pooled over pairs of genes expressed in like numbers of metacells"
     ),
     "attention": (
+        "attention to each gene permuted over cells of one stratum; null draws pooled over pairs "
+        "of genes attended to by like numbers of cells"
+    ),
+    "context": (
         "attention to each gene permuted over cells of one stratum; null draws pooled over pairs "
         "of genes attended to by like numbers of cells"
     ),
@@ -93,16 +98,18 @@ def associate(
     expression beyond the stratum, z within donors; 20 cells show what single counts hide. Cells of
     a metacell are alike in the genes it was made from, which alone would make these correlate:
     genes are dealt into four folds, and a pair is tested in metacells made from the folds that hold
-    neither of its genes. *embedding*: cosine of gene vectors; z and p compare a pair with all pairs
-    of genes of like expression.
+    neither of its genes. *context*: cosine of what cells attend to along with a gene
+    (:func:`~scypher.interpret.modules.attended_pairs.attended_pairs`). *embedding*: cosine of gene
+    vectors; z and p place a pair among all pairs of genes of like expression, which orders pairs
+    and cannot say that any is more than chance.
 
     Parameters
     ----------
     measure
-        One of the four.
+        One of the five.
     matrix
-        log1p of counts per 10,000, or the attention of cells to genes, absent = 0, shape
-        (n_cells, n_genes).
+        log1p of counts per 10,000, or, for ``attention`` and ``context``, the attention of cells to
+        genes, absent = 0, shape (n_cells, n_genes).
     genes
         Positions of the genes; memory grows with the square of their number.
     rng
@@ -112,7 +119,8 @@ def associate(
     donors
         Donor of each cell, -1 where unknown: no metacell holds two. Only for metacells.
     gene_vectors
-        Vector of each gene, shape (n_genes, d). Only for the embedding, which needs them.
+        Vector of each gene, shape (n_genes, d). Only for ``embedding`` and ``context``, which need
+        them.
     n_permutations
         Permutations of the data, at least 1.
     metacell_size
@@ -130,6 +138,12 @@ def associate(
     if measure == "embedding":
         vectors = np.asarray(gene_vectors, dtype=np.float32)[genes]
         found = _by_vectors(vectors, expressing_cells(sp.csr_matrix(matrix[:, genes])))
+    elif measure == "context":
+        static = np.asarray(gene_vectors, dtype=np.float64)
+        test = attended_pairs(
+            matrix, static, genes, strata=strata, rng=rng, n_permutations=n_permutations
+        )
+        found = test.correlation, test.z, test.p
     elif measure == "metacell":
         found = _by_metacells(
             matrix,
@@ -244,7 +258,9 @@ def _check(
             f"at least {_FEWEST}",
             "give more genes, or use the measure correlation",
         )
-    if measure == "embedding" and (gene_vectors is None or gene_vectors.shape[:1] != (n_genes,)):
+    if measure in ("embedding", "context") and (
+        gene_vectors is None or gene_vectors.shape[:1] != (n_genes,)
+    ):
         shape = None if gene_vectors is None else gene_vectors.shape
         refuse(
             f"gene vectors of shape {shape} for {n_genes} genes were given",
