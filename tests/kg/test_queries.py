@@ -68,7 +68,8 @@ ASKED: dict[str, dict[str, Any]] = {
 
 
 WITH_GAPS = {
-    *("modules", "counterfactuals", "regulation", "shifted_genes", "states", "state_abundance"),
+    *("attended_genes", "counterfactuals", "modules", "regulation", "shifted_genes", "states"),
+    "state_abundance",
 }
 """Queries whose answers on the toy graph have unknown values."""
 
