@@ -11,7 +11,7 @@ from ..encoders import slots
 from ..encoders.counts import COUNTS_PER_CELL, is_integral
 from ..encoders.errors import InputError
 from ..kg.metadata import UNKNOWN
-from .markers.group_sums import Chunks, in_chunks
+from .chunks import Chunks, in_chunks
 from .statistics import Floats, Ints
 
 if TYPE_CHECKING:

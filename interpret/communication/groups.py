@@ -1,5 +1,6 @@
 """Which groups of cells talk to which by ligand-receptor pairs, and what stands behind it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..statistics import Ints, adjust, check_cells, refuse, tidy
 from .decoys import decoy_p, matched_bins, q_by_pair
 from .donors import donor_evidence
 from .label_null import label_p
-from .ligand_receptor import PairGenes, Pairs, locate_pairs
+from .ligand_receptor import PairGenes, Pairs, locate_pairs, pairs_of
 from .names import symbols_of, with_names
 from .scores import group_profiles, known_partners, score_columns, smallest_of
 
@@ -173,7 +174,7 @@ def communicate(
 def cell_communication(
     adata: "AnnData",
     groupby: str,
-    pairs: Pairs,
+    pairs: Pairs | str | Path,
     *,
     donor: str | None = None,
     layer: str | None = None,
@@ -194,7 +195,7 @@ def cell_communication(
     groupby
         Column of ``obs`` with the groups.
     pairs
-        From :func:`~scypher.interpret.communication.ligand_receptor.read_pairs`.
+        A file, or of :func:`~scypher.interpret.communication.ligand_receptor.read_pairs`.
     donor
         Column of ``obs`` with the donors.
     layer, totals
@@ -223,7 +224,8 @@ def cell_communication(
     """
     labels, groups = groups_of(adata, groupby)
     donors = None if donor is None else groups_of(adata, donor)[1]
-    found = locate_pairs(pairs, symbols_of(adata, gene_symbols))
+    resource = pairs_of(pairs)
+    found = locate_pairs(resource, symbols_of(adata, gene_symbols))
     table = communicate(
         log_expression(adata, layer=layer, totals=totals),
         groups,
@@ -235,7 +237,7 @@ def cell_communication(
         min_cells=min_cells,
         min_detected=min_detected,
     )
-    named = with_names(table, labels, pairs, found)
+    named = with_names(table, labels, resource, found)
     if key_added is not None:
         adata.uns[key_added] = named
     return named

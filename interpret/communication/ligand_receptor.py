@@ -80,6 +80,11 @@ class PairGenes:
         return len(self.ligand)
 
 
+def pairs_of(given: "Pairs | str | Path") -> Pairs:
+    """Return pairs as they are, or read from a file."""
+    return given if isinstance(given, Pairs) else read_pairs(given)
+
+
 def read_pairs(path: str | Path) -> Pairs:
     """Read ligand-receptor pairs from a table with a header, by tabs or commas, gzip or plain.
 

@@ -1,5 +1,6 @@
 """Ligand-receptor pairs between neighbouring spots of a tissue, beyond the groups of the spots."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -8,7 +9,7 @@ import scipy.sparse as sp
 
 from ..inputs import groups_of, log_expression
 from ..statistics import Floats, Ints, adjust, check_cells, refuse, tidy
-from .ligand_receptor import PairGenes, Pairs, locate_pairs
+from .ligand_receptor import PairGenes, Pairs, locate_pairs, pairs_of
 from .names import symbols_of, with_names
 from .spatial_null import permuted_edge_sums
 
@@ -190,7 +191,7 @@ def spatial_communicate(
 
 def spot_communication(
     adata: "AnnData",
-    pairs: Pairs,
+    pairs: Pairs | str | Path,
     *,
     groupby: str | None = None,
     section: str | None = None,
@@ -211,7 +212,7 @@ def spot_communication(
     adata
         Spots with coordinates.
     pairs
-        From :func:`~scypher.interpret.communication.ligand_receptor.read_pairs`.
+        A file, or of :func:`~scypher.interpret.communication.ligand_receptor.read_pairs`.
     groupby, section
         Columns of ``obs`` with groups and sections; all spots are one where not given.
     layer, totals
@@ -254,7 +255,8 @@ def spot_communication(
     whole = ["all"], np.zeros(n, dtype=np.int64)
     labels, groups = whole if groupby is None else groups_of(adata, groupby)
     sections = whole[1] if section is None else groups_of(adata, section)[1]
-    found = locate_pairs(pairs, symbols_of(adata, gene_symbols))
+    resource = pairs_of(pairs)
+    found = locate_pairs(resource, symbols_of(adata, gene_symbols))
     table = spatial_communicate(
         log_expression(adata, layer=layer, totals=totals),
         np.asarray(adata.obsm[spatial_key], dtype=np.float64),
@@ -268,7 +270,7 @@ def spot_communication(
         rng=np.random.default_rng(seed),
         n_permutations=n_permutations,
     )
-    named = with_names(table, labels, pairs, found)
+    named = with_names(table, labels, resource, found)
     if key_added is not None:
         adata.uns[key_added] = named
     return named

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.sparse as sp
 
-from ..markers.group_sums import Chunks, group_sums, in_chunks
+from ..chunks import Chunks, in_chunks
+from ..markers.group_sums import group_sums
 from ..statistics import Floats, Ints
 from .design import MIN_DONOR_CELLS
 from .moderated_t import moderated_p

@@ -1,7 +1,6 @@
 """Which published gene sets a list of genes over-represents, within the measured genes."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,11 +18,8 @@ from .library import (
     merge,
     read_libraries,
 )
-from .marker_lists import best_genes, check_markers, read_markers
+from .marker_lists import Markers, best_genes, check_markers, read_markers
 from .ranked_enrichment import enrich_ranked
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 _COUNTS = ("overlap", "set_size", "query_size", "universe")
 
@@ -115,7 +111,7 @@ def hypergeometric_p(overlap: Ints, set_size: Ints, query_size: Ints, universe: 
 
 
 def gene_set_enrichment(
-    markers: "pd.DataFrame | AnnData",
+    markers: Markers,
     gene_sets: GeneSets | Sequence[GeneSets],
     *,
     universe: Sequence[str] | None = None,
@@ -139,9 +135,9 @@ def gene_set_enrichment(
     markers
         Frame with the columns ``group`` and ``gene``, one row per marker, as
         :func:`~scypher.interpret.markers.consensus.rank_markers` returns (whole numbers in ``gene``
-        are positions in ``universe``); or an AnnData object with a ranking of scanpy's
-        ``rank_genes_groups``. Rows that should not count, such as genes that are lower in the
-        group, must be left out before.
+        are positions in ``universe``); lists of genes by name, which are taken whole; or an AnnData
+        object with a ranking of scanpy's ``rank_genes_groups``. Rows that should not count, such as
+        genes that are lower in the group, must be left out before.
     gene_sets
         Paths of GMT files, libraries, or names of sets with their genes.
     universe
@@ -180,12 +176,15 @@ def gene_set_enrichment(
     """
     libraries = read_libraries(gene_sets)
     frame, measured = read_markers(markers, universe, key)
-    if score is None and not isinstance(markers, pd.DataFrame):
+    slots = None if isinstance(markers, (pd.DataFrame, Mapping)) else markers.uns
+    if isinstance(markers, Mapping):
+        n_genes = max([n_genes, *map(len, markers.values())])
+    if score is None and slots is not None:
         score = "score"
     check_markers(frame, measured, ranked=ranked, score=score, n_genes=n_genes)
-    if key_added is not None and isinstance(markers, pd.DataFrame):
+    if key_added is not None and slots is None:
         message = (
-            f"key_added={key_added!r} was given with a frame; expected an AnnData object to write "
+            f"key_added={key_added!r} was given without an AnnData object; expected one to write "
             "to; leave key_added out, or pass the AnnData object."
         )
         raise InputError(message)
@@ -214,9 +213,9 @@ def gene_set_enrichment(
     table.attrs["known_genes"] = {
         library.name: known_genes(library, asked) for library in libraries
     }
-    if key_added is not None and not isinstance(markers, pd.DataFrame):
+    if key_added is not None and slots is not None:
         lists = "leading_genes" if ranked else "genes"
-        markers.uns[key_added] = table.assign(**{lists: table[lists].str.join(";")})
+        slots[key_added] = table.assign(**{lists: table[lists].str.join(";")})
     return table
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ...encoders.errors import InputError
-from .species import species_of
+from .symbols import species_of
 
 _FOREIGN = 0.1
 

@@ -1,7 +1,7 @@
-"""Markers of groups as a frame or a ranking of scanpy, read for a question about gene sets."""
+"""Markers as a frame, as lists or as a ranking of scanpy, read for a question about gene sets."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Union
 
 import pandas as pd
 
@@ -10,14 +10,26 @@ from ...encoders.errors import InputError
 if TYPE_CHECKING:
     from anndata import AnnData
 
+Markers = Union[pd.DataFrame, Mapping[str, Sequence[str]], "AnnData"]
+"""A row per marker, lists of genes by name, or cells with a ranking of scanpy."""
+
 
 def read_markers(
-    markers: "pd.DataFrame | AnnData", universe: Sequence[str] | None, key: str
+    markers: Markers, universe: Sequence[str] | None, key: str
 ) -> tuple[pd.DataFrame, list[str] | None]:
     """Return a frame of markers, and the measured genes where they are known."""
     measured = None if universe is None else [str(gene) for gene in universe]
     if isinstance(markers, pd.DataFrame):
         return markers, measured
+    if isinstance(markers, Mapping):
+        rows = [(str(name), str(gene)) for name, genes in markers.items() for gene in genes]
+        return pd.DataFrame(rows, columns=["group", "gene"], dtype=object), measured
+    if not hasattr(markers, "uns"):
+        message = (
+            f"{type(markers).__name__} was given; expected a frame of markers, lists of genes by "
+            "name, or an AnnData object; give a single list as {'mine': genes}."
+        )
+        raise InputError(message)
     if key not in markers.uns:
         message = (
             f"there is no {key!r} in uns; expected a ranking of scanpy's rank_genes_groups; run it "

@@ -5,10 +5,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ...encoders.errors import InputError
+from ..chunks import Chunks, in_chunks, of_cells
 from ..donors.design import MIN_PAIRED, choose_design
 from ..donors.means import DonorMeans, DonorTest, donor_means, donor_test
 from ..statistics import Floats, Ints, adjust
-from .group_sums import Chunks, group_sums, in_chunks, of_cells
+from .group_sums import group_sums
 from .rank_sum import rank_sum
 from .welch import specificity, welch
 

@@ -9,8 +9,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import gammaln, ndtr
 
+from ..chunks import Chunks, in_chunks
 from ..statistics import SMALLEST, Floats, Ints, two_sided
-from .group_sums import Chunks, GroupSums, group_sums, in_chunks
+from .group_sums import GroupSums, group_sums
 from .rank_kernel import fill, rank
 
 _ENTRIES_AT_ONCE = 20_000_000

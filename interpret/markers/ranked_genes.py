@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ...encoders.errors import InputError
+from ..chunks import of_cells
 from ..inputs import expression_chunks, groups_of
-from .group_sums import of_cells
 from .marker_statistics import ADJUSTED, adjust_known, marker_statistics
 
 if TYPE_CHECKING:

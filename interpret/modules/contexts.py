@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from ...encoders.errors import InputError
-from ..statistics import Floats, Ints
+from ..statistics import Floats, Ints, refuse
 from ..variable_genes import select_genes
 from .associations import Measure
 from .communities import Modules
@@ -136,12 +136,18 @@ def context_modules(
     ------
     InputError
         Groups, donors, totals or names do not fit the expression, a group is named ``all``, or the
-        measure lacks attention or vectors.
+        measure lacks attention or vectors, or is ``embedding``, which has no null to join pairs by.
     """
     n_cells = expression.shape[0]
     names = genes or [str(place) for place in range(expression.shape[1])]
     depth = np.diff(expression.indptr) if totals is None else np.asarray(totals)
     _check(expression, groups, labels, donors, depth, names)
+    if measure == "embedding":
+        refuse(
+            "the measure 'embedding' was given, which only orders pairs",
+            "one whose null says which pairs are more than chance",
+            "use context, the cosine of embeddings that are attended to together",
+        )
     by_attention = measure in ("attention", "context")
     found, pairs, contexts = [], [], []
     for context, cells in _contexts(n_cells, groups, labels):

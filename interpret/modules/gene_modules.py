@@ -20,6 +20,7 @@ def gene_modules(
     encoder: str = "cellvq",
     donor: str | None = None,
     layer: str | None = None,
+    totals: str | None = None,
     n_genes: int = 1500,
     seed: int = 0,
     key_added: str | None = None,
@@ -41,8 +42,8 @@ def gene_modules(
     donor
         Column of ``obs`` with the donor: co-variation is asked for within donors, and modules are
         looked for again in halves of them.
-    layer
-        Layer to read, ``raw`` for ``adata.raw``, ``X`` when not given.
+    layer, totals
+        As in :func:`~scypher.interpret.inputs.log_expression`.
     n_genes
         Most variable genes to test in each context.
     seed
@@ -57,7 +58,7 @@ def gene_modules(
         There is no such layer or column, the cells are not encoded, or values are negative or not
         finite.
     """
-    expression = log_expression(adata, layer=layer)
+    expression = log_expression(adata, layer=layer, totals=totals)
     by_attention = measure in ("attention", "context")
     labels, groups = (None, None) if groupby is None else groups_of(adata, groupby)
     result = context_modules(

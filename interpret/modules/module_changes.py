@@ -27,6 +27,7 @@ def module_changes(
     batch: str | None = None,
     groupby: str | None = None,
     layer: str | None = None,
+    totals: str | None = None,
     seed: int = 0,
     key_added: str | None = None,
 ) -> pd.DataFrame:
@@ -47,8 +48,8 @@ def module_changes(
     groupby
         Column of ``obs`` whose groups are the contexts, as given to ``gene_modules``; without it
         the modules of all cells alone.
-    layer
-        Layer to read, ``raw`` for ``adata.raw``, ``X`` when not given.
+    layer, totals
+        As in :func:`~scypher.interpret.inputs.log_expression`.
     seed
         Of the arrangements of donors.
     key_added
@@ -72,7 +73,7 @@ def module_changes(
     if groupby is not None:
         labels, member = groups_of(adata, groupby)
         groups |= {label: np.flatnonzero(member == place) for place, label in enumerate(labels)}
-    expression = log_expression(adata, layer=layer)
+    expression = log_expression(adata, layer=layer, totals=totals)
     donors = groups_of(adata, donor)[1]
     batches = None if batch is None else groups_of(adata, batch)[1]
     rng = np.random.default_rng(seed)

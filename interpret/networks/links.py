@@ -1,5 +1,6 @@
 """Directed networks of transcription factors and targets, with what the data say of each link."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from ..modules.associations import Association, associate
 from ..modules.context_frames import ALL, MIN_CELLS
 from ..modules.strata import depth_strata
 from ..statistics import Ints, adjust
-from .regulons import Regulons
+from .regulons import Regulons, regulons_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -104,11 +105,12 @@ def gene_network(
 
 def regulatory_network(
     adata: "AnnData",
-    regulons: Regulons,
+    regulons: Regulons | str | Path,
     *,
     donor: str | None = None,
     groupby: str | None = None,
     layer: str | None = None,
+    totals: str | None = None,
     max_genes: int = 3_000,
     seed: int = 0,
     key_added: str | None = None,
@@ -123,13 +125,13 @@ def regulatory_network(
     adata
         Counts, or log1p of counts per 10,000.
     regulons
-        The resource, by :func:`~scypher.interpret.networks.regulons.read_regulons`.
+        The resource: a file, or of :func:`~scypher.interpret.networks.regulons.read_regulons`.
     donor
         Column of ``obs`` with the donor.
     groupby
         Column of ``obs`` whose groups of at least 100 cells are contexts of their own.
-    layer
-        Layer to read, ``raw`` for ``adata.raw``, ``X`` when not given.
+    layer, totals
+        As in :func:`~scypher.interpret.inputs.log_expression`.
     max_genes
         Genes of the resource to test, those detected in most cells.
     seed
@@ -142,7 +144,8 @@ def regulatory_network(
     InputError
         There is no such layer or column, or the resource and the data share no link.
     """
-    expression = log_expression(adata, layer=layer)
+    resource = regulons_of(regulons)
+    expression = log_expression(adata, layer=layer, totals=totals)
     names = adata.var_names.astype(str).tolist()
     donors = None if donor is None else groups_of(adata, donor)[1]
     contexts = {ALL: np.arange(adata.n_obs)}
@@ -151,13 +154,13 @@ def regulatory_network(
         own = {label: np.flatnonzero(groups == place) for place, label in enumerate(labels)}
         contexts |= {label: cells for label, cells in own.items() if len(cells) >= MIN_CELLS}
     rng = np.random.default_rng(seed)
-    genes = network_genes(expression, regulons, names, most=max_genes)
+    genes = network_genes(expression, resource, names, most=max_genes)
     tables = []
     for context, cells in contexts.items():
         values = expression[cells]
         strata = depth_strata(np.diff(values.indptr), None if donors is None else donors[cells])
         found = associate("correlation", values, genes=genes, strata=strata, rng=rng)
-        tables.append(gene_network(found, regulons, names, n_cells=len(cells), context=context))
+        tables.append(gene_network(found, resource, names, n_cells=len(cells), context=context))
     table = pd.concat(tables, ignore_index=True)
     if key_added is not None:
         adata.uns[key_added] = table

@@ -51,6 +51,11 @@ class Regulons:
         return GeneSetLibrary(self.name, self.version, sets)
 
 
+def regulons_of(given: "Regulons | str | Path") -> Regulons:
+    """Return regulons as they are, or read from a file."""
+    return given if isinstance(given, Regulons) else read_regulons(given)
+
+
 def read_regulons(path: str | Path) -> Regulons:
     """Read a table of transcription factors and targets: TSV or CSV, gzip or not.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from ...encoders.registry import get_encoder
 from ...encoders.response import Responds
 from ..gene_names import gene_positions
 from ..inputs import groups_of
-from ..networks.regulons import Regulons
+from ..networks.regulons import Regulons, regulons_of
 from ..statistics import Ints
 from .changes import Perturbation, perturb
 from .counterfactual import states_of_codes
@@ -27,7 +28,7 @@ def perturb_genes(
     genes: str | Sequence[str],
     *,
     add: bool = False,
-    regulons: Regulons | None = None,
+    regulons: Regulons | str | Path | None = None,
     groupby: str | None = None,
     encoder: str = "cellvq",
     layer: str | None = None,
@@ -57,10 +58,10 @@ def perturb_genes(
     add
         Raise the genes to a high level in all cells, in place of removing them.
     regulons
-        Of :func:`~scypher.interpret.networks.regulons.read_regulons`. Targets of the genes are
-        changed too: those activated as the gene is, those repressed the other way. This is assumed
-        of the targets, not predicted. Targets that cannot be changed, or of unknown sign, are left
-        out.
+        A file, or of :func:`~scypher.interpret.networks.regulons.read_regulons`. Targets of the
+        genes are changed too: those activated as the gene is, those repressed the other way. This
+        is assumed of the targets, not predicted. Targets that cannot be changed, or of unknown
+        sign, are left out.
     groupby
         Column of ``obs`` with the groups; the coarse states of the cells when not given.
     encoder
@@ -97,7 +98,7 @@ def perturb_genes(
     gene_positions(asked, list(adata.var_names), symbols=_symbols(adata))
     cells = prepare(adata, layer=layer)
     positions = _expressed(cells, asked)
-    targets = None if regulons is None else _targets(cells, positions, regulons)
+    targets = None if regulons is None else _targets(cells, positions, regulons_of(regulons))
     labels, groups = (None, None) if groupby is None else groups_of(cells.adata, groupby)
     chosen = get_encoder(encoder, adapt=adapt)
     encoding = chosen.encode(cells, seed=seed)

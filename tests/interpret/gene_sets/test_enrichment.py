@@ -215,6 +215,8 @@ def test_verb_asks_of_the_best_genes_of_every_group():
     places = {gene: place for place, gene in enumerate(universe)}
     numbered = ranks.assign(gene=ranks["gene"].map(places))
     pd.testing.assert_frame_equal(gene_set_enrichment(numbered, library, **given), found)
+    lists = gene_set_enrichment(best, library, universe=universe, n_genes=1)
+    pd.testing.assert_frame_equal(lists, found)
 
 
 def test_verb_ranks_all_genes_and_adjusts_over_all_libraries(tmp_path):
@@ -275,8 +277,10 @@ def test_verb_refuses_what_it_cannot_ask():
         gene_set_enrichment(markers, library, universe=universe, n_genes=0)
     with pytest.raises(InputError, match="positions of genes up to 400"):
         gene_set_enrichment(markers.assign(gene=400), library, universe=universe)
-    with pytest.raises(InputError, match="with a frame"):
+    with pytest.raises(InputError, match="without an AnnData object"):
         gene_set_enrichment(markers, library, universe=universe, key_added="x")
+    with pytest.raises(InputError, match=r"list was given.*\{'mine': genes\}"):
+        gene_set_enrichment(["CD3D"], library, universe=universe)
     with pytest.raises(InputError, match="not finite"):
         gene_set_enrichment(markers.assign(score=np.nan), library, ranked=True, score="score")
     with pytest.raises(InputError, match="there is no 'rank_genes_groups'"):

@@ -5,7 +5,8 @@ import pytest
 from scypher.encoders.errors import InputError
 from scypher.interpret.gene_sets.enrichment import enrich
 from scypher.interpret.gene_sets.library import GeneSetLibrary, check_overlap, known_genes, read_gmt
-from scypher.interpret.gene_sets.species import read_orthologs, species_of, translate
+from scypher.interpret.gene_sets.species import read_orthologs, translate
+from scypher.interpret.gene_sets.symbols import species_of
 from scypher.interpret.options import Options
 from scypher.interpret.pipeline import build_tables
 

@@ -10,8 +10,9 @@ import scipy.sparse as sp
 from scipy import stats
 
 from scypher.encoders.errors import InputError
+from scypher.interpret.chunks import Chunks
 from scypher.interpret.donors.means import donor_test
-from scypher.interpret.markers.group_sums import Chunks, group_sums
+from scypher.interpret.markers.group_sums import group_sums
 from scypher.interpret.markers.marker_statistics import marker_statistics
 from scypher.interpret.markers.rank_sum import rank_sum
 from scypher.interpret.markers.ranked_genes import marker_genes

@@ -56,5 +56,7 @@ def test_what_was_not_encoded_is_said(cells) -> None:
     del part.varm["toy_genes"]
     with pytest.raises(InputError, match="expected gene embeddings"):
         gene_modules(part, measure="context", encoder="toy")
+    with pytest.raises(InputError, match=r"which only orders pairs; .*use context"):
+        gene_modules(cells, measure="embedding", encoder="toy")
     with pytest.raises(InputError, match="the measure 'trees' was given; expected one of"):
         gene_modules(cells, measure="trees")
