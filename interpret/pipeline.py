@@ -147,11 +147,14 @@ def _check_input(
         cells = replace(cells, source=left.source)
         notes.append(left.note)
     keys = cells.genes["key"].tolist()
-    for library, keyed in zip(named, libraries, strict=True):
-        if not set(keys) & {gene for _, genes in keyed.sets.values() for gene in genes}:
+    asked = [(library, "gene-set library") for library in named]
+    asked += [(resource.library(), "regulons") for resource in regulons]
+    for library, kind in asked:
+        keyed = by_key(library)
+        if not keyed.genes() & set(keys):
             # Said in the names that the user knows, where those share nothing either.
-            check_overlap(library, cells.genes["name"].tolist())
-        check_overlap(keyed, keys)
+            check_overlap(library, cells.genes["name"].tolist(), kind=kind)
+        check_overlap(keyed, keys, kind=kind)
     if not libraries:
         notes.append(NO_GENE_SETS)
     if pairs is not None:

@@ -3,9 +3,10 @@
 import gzip
 import hashlib
 import io
+import itertools
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from ...encoders.errors import InputError
+from ..gene_sets.symbols import foreign
 from ..statistics import Ints
 
 LIGAND = ("ligand_genes", "genes_a", "source_genesymbol", "ligand_symbol", "ligand")
@@ -25,6 +27,7 @@ CATEGORY = ("category", "annotation", "directionality")
 
 _SUBUNITS = re.compile(r"[_,;&|\s]+")
 _MAGIC = b"\x1f\x8b"
+_FOREIGN = 0.1
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,33 @@ class Pairs:
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.ligand)
+
+    def genes(self) -> set[str]:
+        """Return every gene of a ligand or receptor."""
+        return {gene for side in (*self.ligand, *self.receptor) for gene in side}
+
+    def renamed(self, becomes: Mapping[str, tuple[str, ...]], version: str) -> "Pairs":
+        """Return the pairs with other names of genes; those that lose a subunit are left out."""
+
+        def called(side: tuple[str, ...]) -> list[tuple[str, ...]]:
+            return list(itertools.product(*(becomes.get(gene, ()) for gene in side)))
+
+        rows = [
+            (ligand, receptor, pathway, category)
+            for old, other, pathway, category in zip(
+                self.ligand, self.receptor, self.pathway, self.category, strict=True
+            )
+            for ligand, receptor in itertools.product(called(old), called(other))
+        ]
+        return Pairs(
+            self.name,
+            version,
+            tuple(row[0] for row in rows),
+            tuple(row[1] for row in rows),
+            tuple(row[2] for row in rows),
+            tuple(row[3] for row in rows),
+            self.notes,
+        )
 
 
 @dataclass(frozen=True)
@@ -143,7 +173,7 @@ def locate_pairs(pairs: Pairs, symbols: Sequence[str]) -> PairGenes:
     Raises
     ------
     InputError
-        No pair is measured.
+        No pair is measured, or the table is of another species.
     """
     place: dict[str, int] = {}
     for position, symbol in enumerate(symbols):
@@ -153,13 +183,14 @@ def locate_pairs(pairs: Pairs, symbols: Sequence[str]) -> PairGenes:
         for number, sides in enumerate(zip(pairs.ligand, pairs.receptor, strict=True))
         if all(gene in place for side in sides for gene in side)
     ]
-    wanted = {gene for side in (*pairs.ligand, *pairs.receptor) for gene in side}
-    if not row:
+    wanted = pairs.genes()
+    way_out = "" if len(row) > _FOREIGN * len(pairs) else foreign(wanted, place)
+    if not row or way_out:
+        action = way_out or "name the column of var with the symbols, or choose another table"
         message = (
             f"pair table {pairs.name} has genes such as {_few(sorted(wanted))}, the data has "
-            f"{_few([str(symbol) for symbol in symbols])}, and no pair has all its genes in the "
-            "data; expected symbols of the same species in both; name the column of var with the "
-            "symbols, or choose another table."
+            f"{_few([str(symbol) for symbol in symbols])}, and {len(row) or 'no'} pairs have all "
+            f"their genes in the data; expected symbols of the same species in both; {action}."
         )
         raise InputError(message)
     notes = list(pairs.notes)

@@ -11,7 +11,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ...encoders.errors import InputError
-from .symbols import species_of
+from .symbols import foreign
 
 _FOREIGN = 0.1
 
@@ -27,6 +27,19 @@ class GeneSetLibrary:
     name: str
     version: str
     sets: dict[str, tuple[str, tuple[str, ...]]]
+
+    def genes(self) -> set[str]:
+        """Return every gene of the library."""
+        return {gene for _, members in self.sets.values() for gene in members}
+
+    def renamed(self, becomes: Mapping[str, tuple[str, ...]], version: str) -> "GeneSetLibrary":
+        """Return the library with other names of genes; sets that keep none are left out."""
+        sets = {}
+        for name, (description, genes) in self.sets.items():
+            found = tuple(dict.fromkeys(new for gene in genes for new in becomes.get(gene, ())))
+            if found:
+                sets[name] = (description, found)
+        return GeneSetLibrary(self.name, version, sets)
 
 
 def immune_textbook() -> Path:
@@ -151,12 +164,14 @@ def incidence(lists: Sequence[Sequence[str]], genes: Sequence[str]) -> sp.csr_ma
 
 def known_genes(library: GeneSetLibrary, universe: Iterable[str]) -> tuple[int, int]:
     """Return how many different genes of a library are among the measured, and how many are not."""
-    genes = {gene for _, members in library.sets.values() for gene in members}
+    genes = library.genes()
     known = len(genes & set(universe))
     return known, len(genes) - known
 
 
-def check_overlap(library: GeneSetLibrary, universe: Iterable[str]) -> None:
+def check_overlap(
+    library: GeneSetLibrary, universe: Iterable[str], *, kind: str = "gene-set library"
+) -> None:
     """Raise :class:`InputError` when a library cannot be asked of the measured genes.
 
     That is when both share no gene; or when fewer than a tenth of the library's genes are measured
@@ -165,24 +180,18 @@ def check_overlap(library: GeneSetLibrary, universe: Iterable[str]) -> None:
     """
     measured = list(universe)
     known, unknown = known_genes(library, measured)
-    foreign = ""
+    way_out = ""
     if known == 0 or known < _FOREIGN * (known + unknown):
         genes = [gene for _, members in library.sets.values() for gene in members]
-        asked, have = species_of(genes), species_of(measured)
-        if {asked, have} == {"human", "mouse"}:
-            foreign = (
-                f"the library has {asked} symbols, the data {have} symbols: translate the library "
-                "with scypher.interpret.read_orthologs and "
-                f'translate(library, orthologs, to="{have}")'
-            )
-        elif known:
+        way_out = foreign(genes, measured)
+        if known and not way_out:
             return
         number = f"only {known} of {known + unknown}" if known else "none"
         message = (
-            f"gene-set library {library.name} has genes such as {_few(genes)}, the data has "
+            f"{kind} {library.name} has genes such as {_few(genes)}, the data has "
             f"{_few(measured)}, and {number} are shared; expected the same kind of gene names in "
             "both; "
-            + (foreign or "choose a library of the same species that uses gene symbols")
+            + (way_out or "choose a resource of the same species that uses gene symbols")
             + "."
         )
         raise InputError(message)

@@ -1,13 +1,13 @@
-"""Gene sets carried over from human to mouse, or back, by a table of orthologs."""
+"""Resources carried over from human to mouse, or back, by a table of orthologs."""
 
 import hashlib
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Protocol, Self, TypeVar
 
 import pandas as pd
 
 from ...encoders.errors import InputError
-from .library import GeneSetLibrary
 from .symbols import Species
 
 
@@ -51,22 +51,36 @@ def read_orthologs(path: str | Path) -> pd.DataFrame:
     return table.drop_duplicates(["human", "mouse"], ignore_index=True)
 
 
+class Resource(Protocol):
+    """What can be carried over: gene sets, regulons, pairs of ligands and receptors."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    def genes(self) -> set[str]: ...
+    def renamed(self, becomes: Mapping[str, tuple[str, ...]], version: str) -> Self: ...
+
+
+Carried = TypeVar("Carried", bound=Resource)
+
+
 def translate(
-    library: GeneSetLibrary,
+    resource: Carried,
     orthologs: pd.DataFrame,
     *,
     to: Species = "human",
     one_to_one: bool = True,
-) -> GeneSetLibrary:
-    """Return a library with its genes replaced by their orthologs.
+) -> Carried:
+    """Return a resource with its genes replaced by their orthologs.
 
-    Genes without an ortholog are left out, as are sets that keep no gene; how many genes the table
-    has is told by ``known_genes(library, orthologs["mouse"])``.
+    Genes without an ortholog are left out, as is what cannot be without them: sets that keep no
+    gene, links that lose an end, pairs that lose a subunit.
 
     Parameters
     ----------
-    library
-        Gene sets of the other species.
+    resource
+        Gene sets, regulons, or pairs of ligands and receptors of the other species.
     orthologs
         Table of :func:`read_orthologs`.
     to
@@ -77,13 +91,14 @@ def translate(
 
     Returns
     -------
-    GeneSetLibrary
-        Same name; its version is a hash of the version before, the species and the pairs.
+    GeneSetLibrary, Regulons or Pairs
+        As given, under the same name; its version is a hash of the version before, the species and
+        the pairs.
 
     Raises
     ------
     InputError
-        The table has no gene of the library, or more as genes of the species asked for; or ``to``
+        The table has no gene of the resource, or more as genes of the species asked for; or ``to``
         is no species that it knows.
     """
     if to not in ("human", "mouse"):
@@ -91,23 +106,19 @@ def translate(
         raise InputError(message)
     pairs = orthologs[orthologs["one_to_one"]] if one_to_one else orthologs
     source = "mouse" if to == "human" else "human"
-    becomes = pairs.groupby(source, sort=False)[to].agg(tuple).to_dict()
-    sets = {}
-    for name, (description, genes) in library.sets.items():
-        found = tuple(dict.fromkeys(new for gene in genes for new in becomes.get(gene, ())))
-        if found:
-            sets[name] = (description, found)
-    every = {gene for _, members in library.sets.values() for gene in members}
+    becomes = {str(old): tuple(new) for old, new in pairs.groupby(source, sort=False)[to]}
+    used = pairs[[source, to]].to_csv(index=False)
+    digest = hashlib.sha256(f"{resource.version}\n{to}\n{used}".encode()).hexdigest()
+    carried = resource.renamed(becomes, digest[:12])
+    every = resource.genes()
     known, already = len(every & set(orthologs[source])), len(every & set(orthologs[to]))
     # some symbols, such as C3, are the same in both
-    if not sets or already > known:
+    if not carried.genes() or already > known:
         message = (
-            f"gene-set library {library.name} has {len(every)} genes such as "
-            f"{', '.join(sorted(every)[:5])}, of which the ortholog table has {known} as {source} "
-            f"and {already} as {to} genes; expected {source} symbols; give another table, or "
+            f"{resource.name} has {len(every)} genes such as {', '.join(sorted(every)[:5])}, of "
+            f"which the ortholog table has {known} as {source} and {already} as {to} genes; "
+            f"expected {source} symbols; give another table, or "
             f'to="{source}" if they are {to} symbols.'
         )
         raise InputError(message)
-    used = pairs[[source, to]].to_csv(index=False)
-    digest = hashlib.sha256(f"{library.version}\n{to}\n{used}".encode()).hexdigest()
-    return replace(library, version=digest[:12], sets=sets)
+    return carried

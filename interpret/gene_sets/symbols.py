@@ -13,6 +13,18 @@ _MOUSE = r"(?:(?:mt-)?[A-Z][a-z0-9]*[a-z][A-Za-z0-9.-]*|[0-9]+[A-Z][0-9]+Rik|ENS
 _OPEN_FRAME = r"C[0-9XY]+orf[0-9]+"
 
 
+def foreign(theirs: Iterable[str], measured: Iterable[str]) -> str:
+    """Return what to do where a resource has symbols of the other species, else an empty text."""
+    asked, have = species_of(theirs), species_of(measured)
+    if {asked, have} != {"human", "mouse"}:
+        return ""
+    return (
+        f"it has {asked} symbols, the data {have} symbols: read a table of orthologs with "
+        "scypher.interpret.read_orthologs and carry it over by "
+        f'scypher.interpret.translate(resource, orthologs, to="{have}")'
+    )
+
+
 def species_of(
     names: Iterable[str], orthologs: pd.DataFrame | None = None
 ) -> Literal["human", "mouse", "unknown"]:

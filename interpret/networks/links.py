@@ -8,6 +8,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ...encoders.errors import InputError
+from ..gene_sets.library import check_overlap
 from ..inputs import groups_of, log_expression
 from ..modules.associations import Association, associate
 from ..modules.context_frames import ALL, MIN_CELLS
@@ -180,8 +181,9 @@ def network_genes(
     Raises
     ------
     InputError
-        No factor and target of the resource is among them.
+        No factor and target of the resource is among them, or the resource is of another species.
     """
+    check_overlap(regulons.library(), names, kind="regulons")
     detected = np.bincount(expression.indices[expression.data > 0], minlength=expression.shape[1])
     known = pd.Index(regulons.table["source"]).union(pd.Index(regulons.table["target"]))
     inside = np.flatnonzero(pd.Index(names).isin(known) & (detected >= min_cells))

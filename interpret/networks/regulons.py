@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -49,6 +50,19 @@ class Regulons:
             for source, targets in self.table.groupby("source")["target"]
         }
         return GeneSetLibrary(self.name, self.version, sets)
+
+    def genes(self) -> set[str]:
+        """Return every factor and target."""
+        return {*self.table["source"], *self.table["target"]}
+
+    def renamed(self, becomes: Mapping[str, tuple[str, ...]], version: str) -> "Regulons":
+        """Return the links with other names of genes; those that lose an end are left out."""
+        table = self.table
+        for end in ("source", "target"):
+            table = table.assign(**{end: table[end].map(becomes)}).dropna(subset=end).explode(end)
+        table = table.drop_duplicates(["source", "target"])
+        table = table.sort_values(["source", "target"], ignore_index=True)
+        return Regulons(self.name, version, table)
 
 
 def regulons_of(given: "Regulons | str | Path") -> Regulons:

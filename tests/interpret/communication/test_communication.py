@@ -326,7 +326,7 @@ class TestVerb:
         cells, pairs = self.adata()
         cells.var["symbol"] = cells.var_names
         cells.var_names = [f"ENSG{number}" for number in range(300)]
-        with pytest.raises(InputError, match="no pair has all its genes"):
+        with pytest.raises(InputError, match="no pairs have all their genes"):
             cell_communication(cells, "type", pairs)
         with pytest.raises(InputError, match="there is no column 'other' in var"):
             cell_communication(cells, "type", pairs, gene_symbols="other")

@@ -85,7 +85,7 @@ class TestPositions:
 
     def test_other_names_are_refused(self, tmp_path):
         pairs = read_pairs(write(tmp_path / "t.tsv", "ligand\treceptor\nA\tB\n"))
-        with pytest.raises(InputError, match="no pair has all its genes in the data"):
+        with pytest.raises(InputError, match="no pairs have all their genes in the data"):
             locate_pairs(pairs, ["ENSG1", "ENSG2"])
 
 

@@ -1,12 +1,16 @@
+import anndata
 import numpy as np
 import pandas as pd
 import pytest
 
 from scypher.encoders.errors import InputError
+from scypher.interpret.communication.ligand_receptor import locate_pairs, read_pairs
 from scypher.interpret.gene_sets.enrichment import enrich
 from scypher.interpret.gene_sets.library import GeneSetLibrary, check_overlap, known_genes, read_gmt
 from scypher.interpret.gene_sets.species import read_orthologs, translate
 from scypher.interpret.gene_sets.symbols import species_of
+from scypher.interpret.networks.links import regulatory_network
+from scypher.interpret.networks.regulons import read_regulons
 from scypher.interpret.options import Options
 from scypher.interpret.pipeline import build_tables
 
@@ -80,6 +84,42 @@ def test_library_of_the_other_species_is_refused_with_the_way_out(orthologs, hal
     check_overlap(hallmark, ["ISG15", "TP53", "CD19", "MS4A1"])
 
 
+def test_regulons_of_the_other_species_are_refused_and_carried_over(data_dir, orthologs):
+    path = data_dir / "knowledge" / "regulons_collectri.tsv.gz"
+    human = read_regulons(path)
+    mouse = translate(human, orthologs, to="mouse")
+    one = orthologs[orthologs["one_to_one"]].set_index("human")["mouse"]
+    kept = human.table[
+        human.table["source"].isin(one.index) & human.table["target"].isin(one.index)
+    ]
+    assert len(mouse.table) == len(kept) > 0.8 * len(human.table)
+    ends = set(zip(kept["source"].map(one), kept["target"].map(one), kept["sign"], strict=True))
+    assert set(mouse.table[["source", "target", "sign"]].itertuples(index=False, name=None)) == ends
+    assert mouse.version != human.version
+    cells = anndata.read_h5ad(data_dir / "blood_pbmc68k_700.h5ad")
+    with pytest.raises(InputError, match=r"regulons regulons_collectri.*mouse symbols.*translate"):
+        regulatory_network(cells, mouse)
+    back = translate(mouse, orthologs)
+    assert len(regulatory_network(cells, back)) > 100
+
+
+def test_pairs_of_the_other_species_are_refused_and_carried_over(data_dir, orthologs):
+    human = read_pairs(data_dir / "knowledge" / "lr_liana_consensus.tsv.gz")
+    mouse = translate(human, orthologs, to="mouse")
+    one = orthologs[orthologs["one_to_one"]].set_index("human")["mouse"]
+    expected = [
+        (tuple(one[list(a)]), tuple(one[list(b)]))
+        for a, b in zip(human.ligand, human.receptor, strict=True)
+        if set(a + b) <= set(one.index)
+    ]
+    assert list(zip(mouse.ligand, mouse.receptor, strict=True)) == expected
+    assert len(expected) > 0.75 * len(human)
+    symbols = orthologs["human"].unique().tolist()
+    with pytest.raises(InputError, match=r"it has mouse symbols, the data human.*translate"):
+        locate_pairs(mouse, symbols)
+    assert len(locate_pairs(translate(mouse, orthologs), symbols)) == len(expected)
+
+
 def test_build_refuses_mouse_sets_before_anything_is_computed(
     data_dir, tmp_path, orthologs, hallmark
 ):
@@ -89,6 +129,13 @@ def test_build_refuses_mouse_sets_before_anything_is_computed(
     path.write_text("\n".join(lines))
     with pytest.raises(InputError, match="mouse symbols, the data human symbols"):
         build_tables(data_dir / "blood_pbmc3k.h5ad", options=Options(gene_sets=(path,)))
+    human = read_regulons(data_dir / "knowledge" / "regulons_collectri.tsv.gz")
+    links = translate(human, orthologs, to="mouse")
+    links.table.to_csv(tmp_path / "mouse.tsv", sep="\t", index=False)
+    with pytest.raises(InputError, match=r"regulons mouse has .*mouse symbols, the data human"):
+        build_tables(
+            data_dir / "blood_pbmc3k.h5ad", options=Options(regulons=(tmp_path / "mouse.tsv",))
+        )
 
 
 def test_wrong_tables_are_refused(tmp_path, orthologs, hallmark):

@@ -130,7 +130,7 @@ def test_real_methods_side_by_side(data_dir):
 
 
 def test_strangers_are_refused():
-    with pytest.raises(InputError, match="same kind of names"):
+    with pytest.raises(InputError, match="same kind of gene names"):
         network_genes(log(data()), resource(), [f"X{place}" for place in range(60)])
     with pytest.raises(InputError, match="square arrays"):
         resource_agreement({"a": np.zeros((3, 3))}, np.arange(60), resource(), names=NAMES)
