@@ -85,6 +85,13 @@ class Pairs:
             self.notes,
         )
 
+    def write(self, path: str | Path) -> None:
+        """Write the pairs as a table with tabs, which :func:`read_pairs` reads."""
+        sides = {"ligand": self.ligand, "receptor": self.receptor}
+        columns = {name: ["_".join(genes) for genes in side] for name, side in sides.items()}
+        table = pd.DataFrame(columns | {"pathway": self.pathway, "category": self.category})
+        table.to_csv(path, sep="\t", index=False)
+
 
 @dataclass(frozen=True)
 class PairGenes:

@@ -41,6 +41,14 @@ class GeneSetLibrary:
                 sets[name] = (description, found)
         return GeneSetLibrary(self.name, version, sets)
 
+    def write(self, path: str | Path) -> None:
+        """Write the library as a GMT file, which :func:`read_gmt` reads."""
+        lines = [
+            "\t".join([name, description, *genes])
+            for name, (description, genes) in self.sets.items()
+        ]
+        Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
 
 def immune_textbook() -> Path:
     """Return the path of the library of textbook immune gene sets that comes with the package."""

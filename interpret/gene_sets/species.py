@@ -59,6 +59,7 @@ class Resource(Protocol):
     @property
     def version(self) -> str: ...
     def genes(self) -> set[str]: ...
+    def write(self, path: str | Path) -> None: ...
     def renamed(self, becomes: Mapping[str, tuple[str, ...]], version: str) -> Self: ...
 
 
@@ -75,7 +76,8 @@ def translate(
     """Return a resource with its genes replaced by their orthologs.
 
     Genes without an ortholog are left out, as is what cannot be without them: sets that keep no
-    gene, links that lose an end, pairs that lose a subunit.
+    gene, links that lose an end, pairs that lose a subunit. Its method ``write`` makes a file of
+    the result, which ``scypher build`` takes.
 
     Parameters
     ----------

@@ -64,6 +64,10 @@ class Regulons:
         table = table.sort_values(["source", "target"], ignore_index=True)
         return Regulons(self.name, version, table)
 
+    def write(self, path: str | Path) -> None:
+        """Write the links as a table with tabs, which :func:`read_regulons` reads."""
+        self.table.to_csv(path, sep="\t", index=False)
+
 
 def regulons_of(given: "Regulons | str | Path") -> Regulons:
     """Return regulons as they are, or read from a file."""

@@ -31,6 +31,7 @@ def folder(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     knowledge = data_dir / "knowledge"
     (tmp_path / "hallmark.gmt").write_bytes((knowledge / "genesets_hallmark.gmt").read_bytes())
     for name, source in (
+        ("orthologs.tsv", "orthologs_human_mouse.tsv.gz"),
         ("collectri.tsv", "regulons_collectri.tsv.gz"),
         ("ligand_receptor.tsv", "lr_liana_consensus.tsv.gz"),
     ):
@@ -53,7 +54,8 @@ def test_every_block_runs(
     for block in blocks:
         code = block.replace(BARCODE, barcode).replace('"B")', 'markers["group"].iloc[0])')
         exec(compile(code, str(PAGE), "exec"), names)
-    assert len(blocks) >= 8
+    assert len(blocks) >= 9
+    assert "Isg15" in (folder / "hallmark_mouse.gmt").read_text()
     told = capsys.readouterr().out
     assert told.count("## Edges behind it") == 2
     markers = names["markers"]

@@ -120,6 +120,23 @@ def test_pairs_of_the_other_species_are_refused_and_carried_over(data_dir, ortho
     assert len(locate_pairs(translate(mouse, orthologs), symbols)) == len(expected)
 
 
+def test_what_was_carried_over_is_written_and_read_again(data_dir, tmp_path, orthologs, hallmark):
+    knowledge = data_dir / "knowledge"
+    for resource, name, read in (
+        (hallmark, "mouse.gmt", read_gmt),
+        (read_regulons(knowledge / "regulons_collectri.tsv.gz"), "links.tsv", read_regulons),
+        (read_pairs(knowledge / "lr_liana_consensus.tsv.gz"), "pairs.tsv", read_pairs),
+    ):
+        mouse = translate(resource, orthologs, to="mouse")
+        mouse.write(tmp_path / name)
+        again = read(tmp_path / name)
+        for field in set(vars(mouse)) - {"name", "version", "notes"}:
+            if field == "table":
+                pd.testing.assert_frame_equal(again.table, mouse.table)
+            else:
+                assert getattr(again, field) == getattr(mouse, field)
+
+
 def test_build_refuses_mouse_sets_before_anything_is_computed(
     data_dir, tmp_path, orthologs, hallmark
 ):
@@ -130,8 +147,7 @@ def test_build_refuses_mouse_sets_before_anything_is_computed(
     with pytest.raises(InputError, match="mouse symbols, the data human symbols"):
         build_tables(data_dir / "blood_pbmc3k.h5ad", options=Options(gene_sets=(path,)))
     human = read_regulons(data_dir / "knowledge" / "regulons_collectri.tsv.gz")
-    links = translate(human, orthologs, to="mouse")
-    links.table.to_csv(tmp_path / "mouse.tsv", sep="\t", index=False)
+    translate(human, orthologs, to="mouse").write(tmp_path / "mouse.tsv")
     with pytest.raises(InputError, match=r"regulons mouse has .*mouse symbols, the data human"):
         build_tables(
             data_dir / "blood_pbmc3k.h5ad", options=Options(regulons=(tmp_path / "mouse.tsv",))
