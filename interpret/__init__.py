@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .modules.gene_modules import gene_modules
     from .modules.module_changes import module_changes
     from .networks.links import regulatory_network
+    from .networks.regulon_agreement import regulon_agreement
     from .networks.regulons import read_regulons
     from .options import Options
     from .perturbation.changes import Perturbation
@@ -51,6 +52,7 @@ __all__ = [
     "read_pairs",
     "read_regulons",
     "regulatory_network",
+    "regulon_agreement",
     "representative_sets",
     "spot_communication",
     "translate",
@@ -74,6 +76,7 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "modules.gene_modules": ["gene_modules"],
         "modules.module_changes": ["module_changes"],
         "networks.links": ["regulatory_network"],
+        "networks.regulon_agreement": ["regulon_agreement"],
         "networks.regulons": ["read_regulons"],
         "options": ["Options"],
         "perturbation.changes": ["Perturbation"],

@@ -65,7 +65,6 @@ def attended_pairs(
         _cosines(permuted_columns(columns, size, rng), vectors)[0] for _ in range(n_permutations)
     ]
     z: Matrix = np.full(cosine.shape, np.nan, dtype=np.float32)
-    null = [np.full_like(z, np.nan) for _ in drawn]
     for a, rows in enumerate(bins):
         for others in bins[a:]:
             place, back = np.ix_(rows, others), np.ix_(others, rows)
@@ -73,14 +72,17 @@ def attended_pairs(
             if rows is others:
                 inside = np.triu(inside, k=1)
             pool = np.concatenate([one[place][inside] for one in drawn])
-            if pool.size and pool.std() > _LEAST:
-                for to, of in ((z, cosine), *zip(null, drawn, strict=True)):
-                    to[place] = (of[place] - pool.mean()) / pool.std()
-                    to[back] = to[place].T
+            mean, spread = (pool.mean(), pool.std()) if pool.size else (0.0, 0.0)
+            scale = 1 / spread if spread > _LEAST else np.nan
+            z[place] = (cosine[place] - mean) * scale
+            z[back] = z[place].T
+            for one in drawn:  # in place: there are many, each as large as z
+                one[place] = (one[place] - mean) * scale
+                one[back] = one[place].T
     count = no_draws(len(bins))
     if bins:
         order = np.concatenate(bins)
-        for one in null:
+        for one in drawn:
             add_draws(one[np.ix_(order, order)], [len(part) for part in bins], count)
     return PairTest(cosine, z, PooledNull.of(count, len(bins)).p(z, bins))
 

@@ -1,3 +1,5 @@
+from typing import get_args
+
 import anndata
 import numpy as np
 import pandas as pd
@@ -8,13 +10,14 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from scypher.encoders.errors import InputError
 from scypher.interpret.inputs import log_expression
-from scypher.interpret.modules.associations import associate
+from scypher.interpret.modules.associations import Measure, associate
 from scypher.interpret.networks.agreement import (
     network_agreement,
     resource_agreement,
     tree_importance,
 )
 from scypher.interpret.networks.links import gene_network, network_genes, regulatory_network
+from scypher.interpret.networks.regulon_agreement import regulon_agreement
 from scypher.interpret.networks.regulons import Regulons, read_regulons
 
 NAMES = [f"G{place}" for place in range(60)]
@@ -113,20 +116,26 @@ def test_real_methods_side_by_side(data_dir):
         gene_vectors=rng.standard_normal((len(names), 8)),
         max_targets=40,
     )
-    measures = [
-        "correlation",
-        "metacell",
-        "attention",
-        "embedding",
-        "context",
-        "trees",
-        "out-degree",
-    ]
+    measures = [*get_args(Measure), "trees", "out-degree"]
     assert table["method"].tolist() == measures
     assert table["auprc"][0] == pytest.approx(table["auprc"][2])
     assert (table["n_targets"] <= 40).all()
     assert table["auroc"].between(0.3, 1).all()
     assert (table["n_links"] > 20).all()
+
+
+def test_verb_compares_what_the_slots_hold(data_dir):
+    cells = anndata.read_h5ad(data_dir / "blood_pbmc68k_700.h5ad")
+    path = data_dir / "knowledge" / "regulons_collectri.tsv.gz"
+    plain = regulon_agreement(cells, path, max_targets=20, key_added="agreement")
+    assert plain["method"].tolist() == ["correlation", "metacell", "trees", "out-degree"]
+    pd.testing.assert_frame_equal(cells.uns["agreement"], plain)
+    cells.layers["toy_attention"] = log_expression(cells)
+    cells.varm["toy_genes"] = np.random.default_rng(0).standard_normal((cells.n_vars, 8))
+    table = regulon_agreement(cells, path, encoder="toy", max_targets=20)
+    assert table["method"].tolist() == [*get_args(Measure), "trees", "out-degree"]
+    with pytest.raises(InputError, match="encode first"):
+        regulon_agreement(cells, path, encoder="other")
 
 
 def test_strangers_are_refused():
