@@ -1,7 +1,7 @@
 """What a question is asked of: expression and groups of cells from an AnnData object."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -93,14 +93,7 @@ def attention_of(adata: "AnnData", encoder: str) -> sparse.csr_matrix:
     InputError
         The encoder wrote none.
     """
-    name = slots.attention(encoder)
-    if name not in adata.layers:
-        message = (
-            f"the data hold no layers[{name!r}]; expected the attention of the encoder "
-            f"{encoder!r}; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
-        )
-        raise InputError(message)
-    return sparse.csr_matrix(adata.layers[name])
+    return sparse.csr_matrix(_written(adata, "layers", slots.attention(encoder), encoder))
 
 
 def gene_embedding_of(adata: "AnnData", encoder: str) -> Floats:
@@ -111,14 +104,8 @@ def gene_embedding_of(adata: "AnnData", encoder: str) -> Floats:
     InputError
         The encoder wrote none.
     """
-    name = slots.gene_embedding(encoder)
-    if name not in adata.varm:
-        message = (
-            f"the data hold no varm[{name!r}]; expected gene embeddings of the encoder "
-            f"{encoder!r}; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
-        )
-        raise InputError(message)
-    return np.asarray(adata.varm[name], dtype=np.float64)
+    found = _written(adata, "varm", slots.gene_embedding(encoder), encoder)
+    return np.asarray(found, dtype=np.float64)
 
 
 def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:
@@ -152,6 +139,18 @@ def groups_of(adata: "AnnData", column: str) -> tuple[list[str], Ints]:
     place = {label: number for number, label in enumerate(labels)}
     groups = np.asarray(text.map(place).fillna(-1), dtype=np.int64)
     return labels, groups
+
+
+def _written(adata: "AnnData", place: str, name: str, encoder: str) -> Any:
+    """Return a slot that an encoder wrote."""
+    slot = getattr(adata, place)
+    if name not in slot:
+        message = (
+            f"the data hold no {place}[{name!r}]; expected what the encoder {encoder!r} writes "
+            f"there; encode first: adata = scypher.encode(adata, encoder={encoder!r})."
+        )
+        raise InputError(message)
+    return slot[name]
 
 
 def _values(adata: "AnnData", layer: str | None) -> object:

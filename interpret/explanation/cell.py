@@ -40,7 +40,7 @@ def _cell(found: Gathered, cell: str, dataset: str) -> pd.DataFrame:
         rows = rows[rows["dataset"] == dataset]
     keys = list(dict.fromkeys(rows["cell"]))
     if len(keys) != 1:
-        held = ", ".join(run["dataset"] for run in _datasets(found.store)) or "none"
+        held = ", ".join(map(str, found.store.datasets()["key"])) or "none"
         what = (
             f"{len(keys)} cells have that barcode: {', '.join(keys[:5])}"
             if keys
@@ -53,10 +53,6 @@ def _cell(found: Gathered, cell: str, dataset: str) -> pd.DataFrame:
         raise InputError(message)
     found.frames["cell"] = rows.reset_index(drop=True)
     return found.frames["cell"]
-
-
-def _datasets(store: Store) -> list[dict[str, str]]:
-    return [{"dataset": str(key)} for key in store.datasets()["key"]]
 
 
 def _own(found: Gathered, rows: pd.DataFrame, key: str) -> None:

@@ -77,7 +77,7 @@ def translate(
 
     Genes without an ortholog are left out, as is what cannot be without them: sets that keep no
     gene, links that lose an end, pairs that lose a subunit. Its method ``write`` makes a file of
-    the result, which ``scypher build`` takes.
+    the result; ``scypher build`` takes those of human genes.
 
     Parameters
     ----------

@@ -58,5 +58,5 @@ def test_columns_are_those_of_the_arrays(cells) -> None:
 
 
 def test_without_attention_it_says_what_to_do(cells) -> None:
-    with pytest.raises(InputError, match=r"expected the attention of the encoder 'cellvq'"):
+    with pytest.raises(InputError, match="expected what the encoder 'cellvq' writes"):
         consensus_markers(cells, "kind")

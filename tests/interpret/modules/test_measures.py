@@ -54,7 +54,7 @@ def test_what_was_not_encoded_is_said(cells) -> None:
         gene_modules(cells, measure="attention", encoder="other")
     part = cells.copy()
     del part.varm["toy_genes"]
-    with pytest.raises(InputError, match="expected gene embeddings"):
+    with pytest.raises(InputError, match="expected what the encoder"):
         gene_modules(part, measure="context", encoder="toy")
     with pytest.raises(InputError, match=r"which only orders pairs; .*use context"):
         gene_modules(cells, measure="embedding", encoder="toy")
